@@ -1,0 +1,1 @@
+"""The built-in backends, each in its own module, found by entry point."""

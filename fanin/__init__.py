@@ -1,0 +1,1 @@
+"""fanin: ask many, decide once, keep the evidence."""

@@ -1,0 +1,99 @@
+"""The Verdict: one answer, its grade, and the evidence; and its versioned JSON object.
+
+The object `fanin.vote/1` holds no wall-clock and is the same to the byte for the same outcomes in
+any order of arrival.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import attrs
+
+from fanin.values import Ballot, Decision, Event, Failure, Grade, Pattern, Runs, Stopped, Usage
+
+SCHEMA = "fanin.vote/1"
+
+
+@attrs.frozen
+class Verdict:
+    """What came of a vote: every outcome is one, a tie and a total failure too."""
+
+    question: str
+    """The question in words."""
+    outcome: Decision
+    """`decided`, `tie`, `no_quorum` (too few valid ballots) or `failed` (none)."""
+    answer: str | None
+    """The winner; None unless decided."""
+    grade: Grade
+    """`high`, `medium` or `low` agreement; `none` where there is no winner."""
+    confidence: float
+    """The support: votes for the winner / runs that count, 0.0 to 1.0; 0.0 where there is none."""
+    confidence_kind: Literal["agreement"]
+    """What the confidence is: the share of runs that agree, not a probability of being right."""
+    pattern: Pattern
+    """The shape of the votes."""
+    advice: str
+    """What the pattern suggests to do, and what was out of the ordinary, in words."""
+    stopped: Stopped
+    """What ended the asking."""
+    votes: dict[str, int]
+    """Choice -> votes: choices with a vote, most first, then in declared order or by text."""
+    runs: Runs
+    """How the planned runs ended."""
+    ballots: tuple[Ballot, ...]
+    """Every run that came back, by index."""
+    failures: tuple[Failure, ...]
+    """Every run that gave nothing, by index."""
+    usage: Usage
+    """Tokens of all runs that came back; None where one of them is unknown."""
+    cost_usd: float | None
+    """US dollars; None is unknown."""
+    backend: str
+    """The backend's name."""
+    models: tuple[str, ...]
+    """The models that were planned, in order."""
+    events: tuple[Event, ...] = attrs.field(default=(), eq=False)
+    """What happened on the way, with times: in no object and in no comparison."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object `fanin.vote/1`: plain values, keys in their documented order."""
+        return {
+            "schema": SCHEMA,
+            "question": self.question,
+            "outcome": self.outcome,
+            "answer": self.answer,
+            "grade": self.grade,
+            "confidence": self.confidence,
+            "confidence_kind": self.confidence_kind,
+            "pattern": self.pattern,
+            "advice": self.advice,
+            "stopped": attrs.asdict(self.stopped),
+            "votes": dict(self.votes),
+            "runs": attrs.asdict(self.runs),
+            "ballots": [attrs.asdict(ballot) for ballot in self.ballots],
+            "failures": [
+                {"index": f.index, "kind": f.kind, "message": f.message, "attempts": f.attempts}
+                for f in self.failures
+            ],
+            "usage": attrs.asdict(self.usage),
+            "cost_usd": self.cost_usd,
+            "backend": self.backend,
+            "models": list(self.models),
+        }
+
+    def to_json(self) -> str:
+        """The object as one line of JSON; every character that is not printable is escaped."""
+        return escape_unprintable(json.dumps(self.to_dict(), ensure_ascii=False))
+
+
+def escape_unprintable(text: str) -> str:
+    """JSON text with `\\uXXXX` for every character outside printable text (`str.isprintable`).
+
+    Takes one line as json.dumps gives it, where such characters stand inside strings only. Lone
+    surrogates come out as the escape they are, so nothing is lost.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
