@@ -1,0 +1,89 @@
+"""The command `fanin`: one file a command, loaded when it is called.
+
+stdout carries the answer, stderr everything else.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+_COMMANDS = {
+    "vote": ("fanin.cli.vote", "Ask a question many times and give one answer with its grade."),
+}
+
+
+class _Commands(click.Group):
+    """Knows its commands by name and one line; loads the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command = import_module(_COMMANDS[name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            ctx.fail(_no_command(args[0]))
+        return super().resolve_command(ctx, args)
+
+
+def _no_command(name: str) -> str:
+    from difflib import get_close_matches
+
+    if " " in name:
+        return f"there is no command {name!r}. To ask a question: fanin vote {name!r}"
+    near = get_close_matches(name, _COMMANDS, n=1)
+    meant = f" Did you mean {near[0]}?" if near else f" There are: {', '.join(sorted(_COMMANDS))}."
+    return f"there is no command {name!r}.{meant}"
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from fanin._version import __version__
+
+        click.echo(f"fanin {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show it."
+)
+def fanin() -> None:
+    """Ask a language model many times at once; get one answer, an honest grade and the evidence.
+
+    \b
+      fanin vote "Is 1009 a prime number?" --runs 5 --backend ollama
+      cat contract.txt | fanin vote "Does this contract renew by itself?" --backend groq --json
+    """
+
+
+def main() -> None:
+    """Runs the command and leaves with its exit code; 130 after Ctrl-C."""
+    try:
+        fanin.main(standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("fanin: interrupted", err=True)
+        sys.exit(130)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read stdout has gone; nothing is left to say, and Python must not try at exit.
+        sys.stdout = None
+        sys.exit(1)

@@ -1,0 +1,52 @@
+"""The clock that the waiting floors share: one that all event loops agree on, and one for replays."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import anyio
+import anyio.lowlevel
+
+_anchor_s: anyio.lowlevel.RunVar[float] = anyio.lowlevel.RunVar("fanin_clock_anchor_s")
+
+
+class Clock(Protocol):
+    """Tells the time and lets it pass."""
+
+    def now_s(self) -> float:
+        """The time in seconds; comparable between the threads and event loops of one process."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Comes back when that time has passed."""
+        ...
+
+
+class LoopClock:
+    """The event loop's own time, moved so that all loops of the process agree.
+
+    A loop with virtual time (as trio's MockClock) is followed where it goes, so tests need not wait.
+    """
+
+    def now_s(self) -> float:
+        now = anyio.current_time()
+        try:
+            anchor = _anchor_s.get()
+        except LookupError:
+            anchor = time.monotonic() - now
+            _anchor_s.set(anchor)
+        return now + anchor
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+class StillClock:
+    """The clock of a replay: no time passes and nobody sleeps."""
+
+    def now_s(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.lowlevel.checkpoint()

@@ -1,0 +1,289 @@
+"""The one place that waits: task group, deadline, limiter and retries. Runs in, outcomes out.
+
+A failure is a value here: a call that fails never cancels another run. Cancellation is never
+caught: what a deadline or an interrupt cut short is found out afterwards, from what is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+import anyio
+import attrs
+
+from fanin.backend import Backend
+from fanin.clock import Clock, LoopClock, StillClock
+from fanin.context import RUN_INDEX, tape_on
+from fanin.errors import CallError, FaninError
+from fanin.limiter import SHARED, Limiter, Limiters
+from fanin.policy import retrying
+from fanin.values import Completion, Event, Failure, Outcome, Request, Run, Sample, StoppedBy, in_range, whole
+
+Job: TypeAlias = Callable[[Run], Awaitable["Outcome | None"]]
+"""What a run does: an outcome, or None where it was never asked. Raises nothing but FaninError."""
+Watch: TypeAlias = Callable[[Event], None]
+"""Is told every event as it happens; must not block."""
+
+_POSITIVE = in_range(1e-9, 1e9, "a number of seconds above 0")
+
+
+@attrs.frozen
+class Terms:
+    """How long and how often calls are tried."""
+
+    concurrency: int = attrs.field(default=8, validator=whole(1, 10_000))
+    """Calls in flight at once."""
+    timeout_s: float = attrs.field(default=120.0, validator=_POSITIVE)
+    """The longest one call may take, as a whole."""
+    deadline_s: float | None = attrs.field(default=None, validator=_POSITIVE)
+    """The longest the whole job may take; beats everything. None: no end."""
+    retries: int = attrs.field(default=4, validator=whole(0, 100))
+    """Calls after the first that errors may cost; waiting out a rate limit costs none."""
+    max_wait_s: float = attrs.field(default=600.0, validator=_POSITIVE)
+    """A told wait longer than this is not waited out."""
+
+
+class Interrupt:
+    """A way to stop a job from outside: nothing new is asked, what is in flight is cut."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._scopes: list[anyio.CancelScope] = []
+
+    def stop(self) -> None:
+        """Stops the job this was given to, now or when it begins. From its own event loop only."""
+        self.requested = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    def covers(self, scope: anyio.CancelScope) -> None:
+        """That scope is cancelled when the interrupt comes."""
+        self._scopes.append(scope)
+        if self.requested:
+            scope.cancel()
+
+
+@attrs.define
+class Progress:
+    """What a run has come to while it goes on: how many calls it has begun."""
+
+    attempts: int = 0
+
+
+@attrs.frozen
+class Conducted:
+    """How a job ended."""
+
+    outcomes: tuple[Outcome, ...]
+    """By index; runs that were never asked have none."""
+    by: StoppedBy
+    """What ended it: `all`, `deadline`, `limit` or `interrupt`."""
+
+
+class Conductor:
+    """Carries out the runs of one vote against one backend."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        terms: Terms = Terms(),
+        *,
+        clock: Clock | None = None,
+        limiters: Limiters = SHARED,
+        interrupt: Interrupt | None = None,
+        watch: Watch | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._backend = backend
+        self._terms = terms
+        self._tape = tape_on() if backend.capabilities.http else None
+        self._replaying = self._tape is not None and self._tape.mode == "replay"
+        self._clock: Clock = StillClock() if self._replaying else clock or LoopClock()
+        self._limiters = limiters
+        self._interrupt = interrupt or Interrupt()
+        self._watch = watch
+        self._seed = seed
+        self._began_s = 0.0
+        self._ends_s = math.inf
+        self._progress: dict[int, Progress] = {}
+        self._spent: set[str] = set()
+        self.events: list[Event] = []
+        """All events so far, in the order they happened."""
+
+    async def conduct(self, runs: Sequence[Run], job: Job) -> Conducted:
+        """Does `job` for every run, as many at once as the terms allow, the lowest index first.
+
+        Raises FaninError where a job does (a replay miss): the other runs are then cancelled.
+        """
+        outcomes: dict[int, Outcome] = {}
+        slots = anyio.Semaphore(self._terms.concurrency)
+
+        async def one(run: Run) -> None:
+            async with slots:
+                if run.model in self._spent:
+                    return
+                RUN_INDEX.set(run.index)
+                self._progress[run.index] = Progress()
+                outcome = await job(run)
+                if outcome is not None:
+                    outcomes[run.index] = outcome
+                    if isinstance(outcome, Failure) and outcome.exhausted:
+                        self._spent.add(run.model)
+
+        self._began_s = self._clock.now_s()
+        if self._terms.deadline_s is not None and not self._replaying:
+            self._ends_s = self._began_s + self._terms.deadline_s
+        with _deadline(self._terms.deadline_s, self._replaying) as scope:
+            self._interrupt.covers(scope)
+            try:
+                async with anyio.create_task_group() as group:
+                    for run in runs:
+                        group.start_soon(one, run)
+            except ExceptionGroup as errors:
+                raise _first(errors) from None
+        return self._ended(runs, outcomes, cut=scope.cancelled_caught)
+
+    def _ended(self, runs: Sequence[Run], outcomes: dict[int, Outcome], *, cut: bool) -> Conducted:
+        by: StoppedBy = "all"
+        if cut:
+            by = "interrupt" if self._interrupt.requested else "deadline"
+        elif any(isinstance(o, Failure) and o.kind == "deadline" for o in outcomes.values()):
+            by = "deadline"
+        elif self._spent:
+            by = "limit"
+        elif len(outcomes) < len(runs):
+            by = "deadline"
+        for run in runs:
+            begun = self._progress.get(run.index)
+            if cut and run.index not in outcomes and begun is not None and begun.attempts:
+                kind, why = ("interrupted", "it was interrupted") if by == "interrupt" else _DEADLINE
+                outcomes[run.index] = Failure(run.index, kind, f"Cut short: {why}.", begun.attempts)  # type: ignore[arg-type]
+        return Conducted(tuple(outcomes[index] for index in sorted(outcomes)), by)
+
+    async def ask(self, request: Request) -> Outcome | None:
+        """One request to its end: passes the gate, calls, retries. None: the deadline left no time.
+
+        Raises FaninError other than CallError (a replay miss) as it comes.
+        """
+        limiter = self._limiters.of(self._backend.account, request.model)
+        paced = self._backend.capabilities.limited and not self._replaying
+        begun = self._progress.setdefault(request.index, Progress())
+        tried = retrying.Tried(without=self._known_refusals(request.model, limiter))
+        not_before_s = self._clock.now_s()
+        while True:
+            if not await self._wait(request.index, begun, limiter if paced else None, not_before_s):
+                return _no_time(request.index, begun.attempts)
+            begun.attempts += 1
+            self._tell("asked", request.index)
+            sent_s = self._clock.now_s()
+            asked = attrs.evolve(request, attempt=begun.attempts, without=tried.without)
+            answer = await self._call(asked)
+            if isinstance(answer, Completion):
+                if paced:
+                    limiter.succeeded()
+                self._tell("answered", request.index)
+                return Sample(request.index, answer, begun.attempts, tried.without)
+            action = retrying.after(
+                answer,
+                tried,
+                retries=self._terms.retries,
+                max_wait_s=self._terms.max_wait_s,
+                jitter=(self._seed, request.index),
+            )
+            if isinstance(action, retrying.GiveUp):
+                return self._give_up(request.index, begun.attempts, action.error)
+            tried = action.tried
+            if isinstance(action, retrying.Without):
+                self._learn(request, limiter, action.parameter)
+                continue
+            not_before_s = self._clock.now_s() + action.wait_s
+            if paced and answer.kind == "rate_limit":
+                limiter.refused(sent_s=sent_s, told_s=action.wait_s, now_s=self._clock.now_s())
+            else:
+                self._tell("retry", request.index, action.wait_s, answer.message)
+
+    async def _call(self, request: Request) -> Completion | CallError:
+        try:
+            with anyio.fail_after(None if self._replaying else self._terms.timeout_s):
+                return await self._backend.complete(request)
+        except TimeoutError:
+            return CallError("timeout", f"No answer within {self._terms.timeout_s:g} s.")
+        except CallError as error:
+            return error
+        except FaninError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # A backend's own mistake must not take the other runs with it. Its text may hold
+            # anything, a key too, so only the class is told.
+            return CallError("malformed", f"The backend failed with {type(error).__name__}.", final=True)
+
+    async def _wait(self, index: int, begun: Progress, limiter: Limiter | None, not_before_s: float) -> bool:
+        """Waits for the run's own time and for the gate; False where that lies past the deadline."""
+        while True:
+            now_s = self._clock.now_s()
+            own_s = not_before_s - now_s
+            gate_s = limiter.wait_s(now_s) if limiter is not None else 0.0
+            wait_s = max(own_s, gate_s)
+            if wait_s <= 0:
+                return True
+            if now_s + wait_s >= self._ends_s:
+                return False
+            if gate_s >= own_s:
+                self._tell("limit", index, wait_s, "rate limit")
+            await self._clock.sleep(wait_s)
+
+    def _known_refusals(self, model: str, limiter: Limiter) -> tuple[str, ...]:
+        if self._replaying and self._tape is not None:
+            return self._tape.refused.get(model, ())
+        known = limiter.refused_parameters
+        if known and self._tape is not None:
+            self._tape.refused[model] = known
+        return known
+
+    def _learn(self, request: Request, limiter: Limiter, parameter: str) -> None:
+        self._tell("adapted", request.index, detail=f"{request.model} does not accept {parameter}")
+        if not self._replaying:
+            limiter.learn((parameter,))
+            self._known_refusals(request.model, limiter)
+
+    def _give_up(self, index: int, attempts: int, error: CallError) -> Failure:
+        self._tell("failed", index, detail=error.message)
+        return Failure(index, error.kind, str(error), attempts, error.exhausted)
+
+    def _tell(self, kind: str, index: int, wait_s: float = 0.0, detail: str = "") -> None:
+        attempt = self._progress[index].attempts
+        event = Event(kind, index, self._clock.now_s() - self._began_s, attempt, wait_s, detail)  # type: ignore[arg-type]
+        self.events.append(event)
+        if self._watch is not None:
+            self._watch(event)
+
+
+_DEADLINE = ("deadline", "the deadline came")
+
+
+def _no_time(index: int, attempts: int) -> Failure | None:
+    if not attempts:
+        return None
+    return Failure(index, "deadline", "The wait before the next call would end after the deadline.", attempts)
+
+
+def _deadline(deadline_s: float | None, replaying: bool) -> anyio.CancelScope:
+    if deadline_s is None or replaying:
+        return anyio.CancelScope()
+    return anyio.move_on_after(deadline_s)
+
+
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    """The first error of a group that is not a group itself; a FaninError before all others."""
+    leaves = _leaves(errors)
+    return next((error for error in leaves if isinstance(error, FaninError)), leaves[0])
+
+
+def _leaves(errors: ExceptionGroup[Exception]) -> list[Exception]:
+    return [
+        leaf
+        for error in errors.exceptions
+        for leaf in (_leaves(error) if isinstance(error, ExceptionGroup) else [error])
+    ]

@@ -1,0 +1,134 @@
+"""From a name to an open backend: entry points, and the context manager that closes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+
+from fanin.backend import Backend, Capabilities
+from fanin.context import TapeOn, tape_on
+from fanin.errors import CassetteError, UnknownBackendError
+from fanin.values import Completion, Request
+
+GROUP = "fanin.backends"
+"""The entry-point group in which backends are found, built-in ones too."""
+
+
+def known_backends() -> tuple[str, ...]:
+    """The names of all backends that are installed, sorted."""
+    from importlib.metadata import entry_points
+
+    return tuple(sorted(entry_points(group=GROUP).names))
+
+
+def open_backend(
+    name: str,
+    *,
+    base_url: str | None = None,
+    key: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    replaying: bool = False,
+) -> Backend:
+    """The backend of that name, opened; the caller closes it.
+
+    `environ` is where keys and addresses are looked up (default: the process's). Raises
+    UnknownBackendError (with the nearest name), MissingKeyError, MissingExtraError, InputError.
+    """
+    from importlib.metadata import entry_points
+
+    found = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not found:
+        raise _unknown(name)
+    environ = os.environ if environ is None else environ
+    backend = found[0].load()(base_url=base_url, key=key, environ=environ, replaying=replaying)
+    assert isinstance(backend, Backend)
+    return backend
+
+
+def _unknown(name: str) -> UnknownBackendError:
+    from difflib import get_close_matches
+
+    known = known_backends()
+    near = get_close_matches(name, known, n=1)
+    return UnknownBackendError(name, known, mend=f"Did you mean {near[0]}?" if near else None)
+
+
+@attrs.define
+class Connected:
+    """A backend with the models that are asked where a vote names none."""
+
+    inner: Backend
+    models: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.inner.capabilities
+
+    @property
+    def account(self) -> str:
+        return self.inner.account
+
+    @property
+    def base_url(self) -> str | None:
+        return self.inner.base_url
+
+    async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
+        return await self.inner.resolve(models or self.models)
+
+    async def complete(self, request: Request) -> Completion:
+        return await self.inner.complete(request)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@asynccontextmanager
+async def connect(
+    backend: str | None = None,
+    *,
+    model: str | Sequence[str] | None = None,
+    base_url: str | None = None,
+    key: str | None = None,
+) -> AsyncIterator[Backend]:
+    """One open client for many votes: `async with fanin.connect("groq") as backend: ...`.
+
+    `backend` is a name; None takes the one that a replaying tape was made with, else the configured
+    one. `model` (one or several) is what votes ask that name none. The client is closed when the
+    block ends, however it ends. Raises FaninError for what is wrong before the first call.
+    """
+    from fanin.settings import backend_settings
+
+    tape = tape_on()
+    replaying = tape is not None and tape.mode == "replay"
+    models = (model,) if isinstance(model, str) else tuple(model or ())
+    if tape is not None and replaying:
+        backend, base_url, models = _from_tape(tape, backend, base_url, models)
+    chosen = backend_settings(backend, base_url=base_url, model=models, replaying=replaying)
+    opened = open_backend(
+        chosen.name, base_url=chosen.base_url, key=key, environ=chosen.environ, replaying=replaying
+    )
+    if tape is not None and not opened.capabilities.http:
+        await opened.aclose()
+        raise CassetteError(
+            tape.path, f"the backend {opened.name} sends no HTTP, so there is nothing to tape"
+        )
+    try:
+        yield Connected(opened, chosen.models)
+    finally:
+        await opened.aclose()
+
+
+def _from_tape(
+    tape: TapeOn, backend: str | None, base_url: str | None, models: tuple[str, ...]
+) -> tuple[str | None, str | None, tuple[str, ...]]:
+    backend = backend or tape.backend
+    if backend == tape.backend:
+        base_url, models = base_url or tape.base_url, models or tape.models
+    return backend, base_url, models

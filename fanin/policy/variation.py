@@ -1,0 +1,61 @@
+"""How runs differ from one another: seeds, temperatures and the order of choices, all decided purely.
+
+The same plan gives the same runs on every machine: nothing here depends on `hash()`, on a random
+generator or on a clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from fanin.values import Run, Variation
+
+RUNGS = 5
+"""The ladder of temperatures has five rungs, then it starts again."""
+
+_SEEDS = 2**31
+_STRIDE = 0x9E3779B1
+"""Odd, so that `index * _STRIDE` runs through all seeds before one comes twice."""
+
+
+def stable_hash(*parts: object) -> int:
+    """A 64-bit hash of the parts' texts that is the same on every machine and in every process."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+def unit(*parts: object) -> float:
+    """A number in [0, 1) that depends on the parts alone."""
+    return (stable_hash(*parts) >> 11) / 2**53
+
+
+def seed_of(seed: int, index: int) -> int:
+    """The sampling seed of one run, 0 to 2**31 - 1; distinct for all indexes below 2**31."""
+    return (stable_hash("seed", seed) + index * _STRIDE) % _SEEDS
+
+
+def order_of(options: tuple[str, ...], seed: int, index: int) -> tuple[str, ...]:
+    """The options in the order one run is shown them: a permutation that depends on seed and index."""
+    return tuple(sorted(options, key=lambda option: stable_hash("order", seed, index, option)))
+
+
+def temperature_of(variation: Variation, index: int) -> float | None:
+    """The temperature of one run; None where the plan leaves it to the provider."""
+    if variation.temperature is None:
+        return None
+    rung = index // (len(variation.models) * len(variation.systems)) % RUNGS
+    # Rounded so that 0.6 + 2 * 0.1 is sent, and taped, as 0.8.
+    return min(round(variation.temperature + rung * variation.temperature_step, 6), variation.max_temperature)
+
+
+def vary(variation: Variation, index: int, options: tuple[str, ...]) -> Run:
+    """The run of that index: model, system prompt, temperature, seed and order of the options."""
+    models, systems = variation.models, variation.systems
+    return Run(
+        index=index,
+        model=models[index % len(models)],
+        temperature=temperature_of(variation, index),
+        seed=seed_of(variation.seed, index),
+        system=systems[index // len(models) % len(systems)],
+        order=order_of(options, variation.seed, index),
+    )

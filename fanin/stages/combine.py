@@ -1,0 +1,74 @@
+"""Stage 4 of a panel: named texts under headers, in one message that can be taken apart again.
+
+    === Name ===
+    text
+
+A text that could be taken for a header, or for a quoted text, is quoted line by line with `> `;
+every other text stands untouched. So `split(combine(parts)) == parts` for every text, and no text
+can put words into another one's mouth.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from fanin.errors import InputError
+
+_QUOTE = "> "
+_HEADER = re.compile(r"(?:\A|\n\n)=== ([^\n]+) ===\n")
+# Signs that a model reads as "=" and that NFKC leaves as they are.
+_LOOK_ALIKES = str.maketrans(dict.fromkeys("═꞊⹀゠᐀≡≣〓≈≋━─—–", "="))
+
+
+def combine(parts: Sequence[tuple[str, str]]) -> str:
+    """One text of (name, text) parts, in the order given, each under `=== Name ===`.
+
+    Raises InputError for a name that is blank, holds a line break or `===`, or stands twice.
+    """
+    names = [name for name, _ in parts]
+    for name in names:
+        _check_name(name, names)
+    return "\n\n".join(f"=== {name} ===\n{_quoted(text)}" for name, text in parts)
+
+
+def split(combined: str) -> tuple[tuple[str, str], ...]:
+    """The parts that `combine` was given."""
+    found = list(_HEADER.finditer(combined))
+    ends = [match.start() for match in found[1:]] + [len(combined)]
+    return tuple(
+        (match[1], _unquoted(combined[match.end() : end])) for match, end in zip(found, ends, strict=True)
+    )
+
+
+def _check_name(name: str, names: list[str]) -> None:
+    plain = name.strip() == name and name.isprintable() and name
+    if not plain or _is_header_like(name):
+        raise InputError("name", "one printable line without === and without space around it", name)
+    if names.count(name) > 1:
+        raise InputError("name", "used once", name)
+
+
+def _is_header_like(line: str) -> bool:
+    bare = "".join(
+        char
+        for char in unicodedata.normalize("NFKC", line).translate(_LOOK_ALIKES)
+        if not char.isspace() and unicodedata.category(char) not in ("Cf", "Mn", "Me", "Cc")
+    )
+    return "==" in bare
+
+
+def _quoted(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    echo = bool(lines) and all(line.startswith(_QUOTE) for line in lines)
+    if not echo and not any(map(_is_header_like, lines)):
+        return text
+    return "".join(_QUOTE + line for line in lines)
+
+
+def _unquoted(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    if lines and all(line.startswith(_QUOTE) for line in lines):
+        return "".join(line.removeprefix(_QUOTE) for line in lines)
+    return text

@@ -1,0 +1,102 @@
+"""The last step: from what came back to the Verdict, without asking anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import attrs
+
+from fanin.policy.pricing import Price, cost_usd
+from fanin.stages.ballot import ballot
+from fanin.stages.grade import ADVICE, grade, pattern
+from fanin.stages.vote import vote
+from fanin.values import Ballot, Event, Gathered, Plan, Run, Stopped, Tally, Usage
+from fanin.verdict import Verdict
+
+
+def conclude(
+    plan: Plan,
+    runs: Sequence[Run],
+    gathered: Gathered,
+    *,
+    stopped: Stopped,
+    backend: str,
+    price: Price | None = None,
+    events: tuple[Event, ...] = (),
+) -> Verdict:
+    """The verdict on the outcomes of a plan; `runs` are the plan's own, by index.
+
+    The same outcomes give the same verdict in any order of arrival (`events` apart).
+    """
+    read = [ballot(sample, runs[sample.index], plan) for sample in gathered.samples]
+    ballots = _counted_as(read, plan)
+    tally = vote(read, gathered, plan.answer, quorum=plan.quorum, spared=stopped.by == "rule")
+    used = [sample.completion.usage for sample in gathered.samples]
+    usage = sum(used[1:], used[0]) if used else Usage()
+    shape = pattern(tally)
+    return Verdict(
+        question=plan.question.text,
+        outcome=tally.outcome,
+        answer=None if tally.winner is None else plan.answer.show(tally.winner),
+        grade=grade(tally),
+        confidence=float(tally.support),
+        confidence_kind="agreement",
+        pattern=shape,
+        advice=" ".join([ADVICE[shape], *_remarks(plan, tally, ballots, gathered)]),
+        stopped=stopped,
+        votes={plan.answer.show(choice): votes for choice, votes in tally.counts},
+        runs=tally.runs,
+        ballots=ballots,
+        failures=gathered.failures,
+        usage=usage,
+        cost_usd=cost_usd(usage, price),
+        backend=backend,
+        models=plan.variation.models,
+        events=events,
+    )
+
+
+def _counted_as(ballots: Sequence[Ballot], plan: Plan) -> tuple[Ballot, ...]:
+    """The ballots, each with the choice it is counted as and as it is shown: they add up to the votes."""
+    same = plan.answer.same([cast.choice for cast in ballots if cast.choice is not None])
+    return tuple(
+        cast if cast.choice is None else attrs.evolve(cast, choice=plan.answer.show(same[cast.choice]))
+        for cast in ballots
+    )
+
+
+def _remarks(plan: Plan, tally: Tally, ballots: Sequence[Ballot], gathered: Gathered) -> list[str]:
+    remarks = []
+    if tally.outcome == "no_quorum":
+        remarks.append(
+            f"Only {tally.runs.valid} of {tally.counting} runs cast a vote; {tally.quorum} are needed."
+        )
+    by_model = _winners_by_model(plan, ballots)
+    if len(set(by_model.values())) > 1:
+        named = "; ".join(f"{model} says {winner}" for model, winner in by_model.items())
+        remarks.append(f"The models differ: {named}.")
+    for parameter, refusing in _left_out(ballots, gathered, plan.variation.models).items():
+        remarks.append(f"Asked without {parameter}, which {', '.join(refusing)} does not accept.")
+    return remarks
+
+
+def _winners_by_model(plan: Plan, ballots: Sequence[Ballot]) -> dict[str, str]:
+    winners = {}
+    for model in dict.fromkeys(plan.variation.models):
+        votes = Counter(cast.choice for cast in ballots if cast.model == model and cast.choice is not None)
+        if votes:
+            most = max(votes.values())
+            winners[model] = " and ".join(sorted(choice for choice in votes if votes[choice] == most))
+    return winners
+
+
+def _left_out(ballots: Sequence[Ballot], gathered: Gathered, models: Sequence[str]) -> dict[str, list[str]]:
+    refusing: dict[str, set[str]] = {}
+    for cast, sample in zip(ballots, gathered.samples, strict=True):
+        for parameter in sample.without:
+            refusing.setdefault(parameter, set()).add(cast.model)
+    return {
+        parameter: [model for model in dict.fromkeys(models) if model in refusing[parameter]]
+        for parameter in sorted(refusing)
+    }

@@ -1,0 +1,173 @@
+"""The doors for other people's programs: `vote` and `vote_sync`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from fanin.answers import Answer
+from fanin.answers.auto import auto_answer, parse_answer
+from fanin.backend import Backend
+from fanin.conductor import Conductor, Interrupt, Terms, Watch
+from fanin.connecting import connect
+from fanin.context import tape_on
+from fanin.ensemble import hold_vote
+from fanin.errors import CallError, InputError
+from fanin.policy.pricing import Price
+from fanin.stages.conclude import conclude
+from fanin.stages.fan_out import fan_out
+from fanin.stages.gather import gather
+from fanin.values import Failure, Plan, Question, Stopped, Variation
+from fanin.verdict import Verdict
+
+
+def as_answer(answer: Answer | str | None, question: str) -> Answer:
+    """The answer type that is meant: an object as it is, a name (`yes/no`, `number`, `text`), or by the
+    question's opening words where it is None or `auto`. Raises InputError."""
+    if answer is None or answer == "auto":
+        return auto_answer(question)
+    if isinstance(answer, str):
+        return parse_answer(answer)
+    if not isinstance(answer, Answer):
+        raise InputError("answer", "an answer type such as fanin.YesNo(), or its name", answer)
+    return answer
+
+
+def _texts(value: str | None | Sequence[str | None], field: str) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Sequence):
+        raise InputError(field, "a text or several", value)
+    return tuple(value)
+
+
+async def vote(
+    question: str,
+    *,
+    context: str | None = None,
+    answer: Answer | str | None = None,
+    runs: int = 5,
+    backend: str | Backend | None = None,
+    model: str | Sequence[str] | None = None,
+    base_url: str | None = None,
+    quorum: int | None = None,
+    temperature: float | None = 0.6,
+    temperature_step: float = 0.1,
+    system: str | Sequence[str | None] | None = None,
+    seed: int = 0,
+    max_tokens: int = 2048,
+    structured: bool = False,
+    concurrency: int = 8,
+    timeout_s: float = 120.0,
+    deadline_s: float | None = None,
+    retries: int = 4,
+    max_wait_s: float = 600.0,
+    price: Price | None = None,
+    watch: Watch | None = None,
+    interrupt: Interrupt | None = None,
+) -> Verdict:
+    """Asks `question` in `runs` isolated runs and returns the Verdict, whatever came of it.
+
+    - `context`: the text the question is about.
+    - `answer`: `YesNo()`, `Choice(...)`, `Number()`, `Text()`, one of their names, or None: yes/no for
+      a question that opens like one, else text.
+    - `backend`: a name, an open Backend (which is left open), or None: the configured one.
+    - `model`, `system`: one, or several that the runs go round. `temperature` is the lowest of five
+      rungs, `temperature_step` apart; None leaves it to the provider.
+    - `seed`: 0 or more; runs' own seeds and orders of choices derive from it, so the same call sends
+      the same bytes.
+    - `quorum`: valid ballots needed; None is more than half of the runs that count.
+    - `structured`: ask for the backend's schema output instead of a last line `Answer: ...`.
+    - `timeout_s` bounds one call as a whole, `deadline_s` the whole vote, `max_wait_s` one wait that a
+      provider asks for. Seconds.
+    - `watch` is told every Event as it happens; `interrupt.stop()` ends the asking.
+
+    A tie, no quorum and failed runs are values in the Verdict. Raises FaninError for what is wrong
+    before the first call (its subclasses say what), and CassetteMissError where a tape that is being
+    replayed does not hold a request.
+    """
+    asked = Question(question, context)
+    kind = as_answer(answer, question)
+    terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s)
+    async with AsyncExitStack() as stack:
+        opened: Backend
+        if backend is None or isinstance(backend, str):
+            opened = await stack.enter_async_context(connect(backend, model=model, base_url=base_url))
+        elif base_url is not None:
+            raise InputError("base_url", "left out with an open backend", base_url)
+        else:
+            opened = backend
+        make_plan = functools.partial(
+            _plan,
+            question=asked,
+            answer=kind,
+            runs=runs,
+            quorum=quorum,
+            max_tokens=max_tokens,
+            structured=structured,
+            systems=_texts(system, "system"),
+            temperature=temperature,
+            temperature_step=temperature_step,
+            seed=seed,
+            max_temperature=opened.capabilities.max_temperature,
+        )
+        wanted = _texts(model, "model")
+        make_plan(models=wanted or ("?",))  # what is wrong with the plan is said before any call
+        try:
+            models = await opened.resolve(wanted)
+        except CallError as error:
+            return _unreachable(make_plan(models=wanted or ("?",)), opened, error)
+        plan = make_plan(models=models)
+        _tell_tape(opened, models)
+        conductor = Conductor(opened, terms, interrupt=interrupt, watch=watch, seed=seed)
+        return await hold_vote(plan, conductor, backend=opened.name, price=price)
+
+
+def vote_sync(question: str, **options: Any) -> Verdict:
+    """`vote` for plain scripts and notebooks, with the same options: blocks until the verdict is there.
+
+    Works inside a running event loop too (as in a notebook), since it runs in a thread of its own; an
+    open backend belongs to its own event loop and cannot be handed over.
+    """
+    from anyio.from_thread import start_blocking_portal
+
+    opened = options.get("backend")
+    if opened is not None and not isinstance(opened, str) and opened.capabilities.http:
+        raise InputError("backend", "a name with vote_sync", opened)
+    with start_blocking_portal() as portal:
+        return portal.call(functools.partial(vote, question, **options))
+
+
+def _plan(
+    *,
+    models: tuple[str, ...],
+    systems: tuple[str | None, ...],
+    temperature: float | None,
+    temperature_step: float,
+    max_temperature: float,
+    seed: int,
+    **rest: Any,
+) -> Plan:
+    variation = Variation(models, systems, temperature, temperature_step, max_temperature, seed)
+    return Plan(variation=variation, **rest)
+
+
+def _unreachable(plan: Plan, backend: Backend, error: CallError) -> Verdict:
+    """The verdict where not even the list of models could be had: every run failed for that reason."""
+    runs = fan_out(plan)
+    outcomes = [Failure(run.index, error.kind, str(error)) for run in runs]
+    verdict = conclude(plan, runs, gather(outcomes, len(runs)), stopped=Stopped(), backend=backend.name)
+    return verdict
+
+
+def _tell_tape(backend: Backend, models: tuple[str, ...]) -> None:
+    tape = tape_on()
+    if tape is None or tape.mode != "record" or not backend.capabilities.http:
+        return
+    tape.backend = tape.backend or backend.name
+    tape.base_url = tape.base_url or backend.base_url
+    tape.models = tuple(dict.fromkeys((*tape.models, *models)))
