@@ -11,8 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fanin_backends.fake import Fake as Fake
-
     from fanin._version import __version__ as __version__
     from fanin.answers import Answer as Answer
     from fanin.answers import Choice as Choice
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
     from fanin.verdict import Verdict as Verdict
     from fanin.voting import vote as vote
     from fanin.voting import vote_sync as vote_sync
+    from fanin_backends.fake import Fake as Fake
 
 _HOMES = {
     "Answer": "fanin.answers",

@@ -19,14 +19,26 @@ from fanin.context import RUN_INDEX, tape_on
 from fanin.errors import CallError, FaninError
 from fanin.limiter import SHARED, Limiter, Limiters
 from fanin.policy import retrying
-from fanin.values import Completion, Event, Failure, Outcome, Request, Run, Sample, StoppedBy, in_range, whole
+from fanin.values import (
+    Completion,
+    Event,
+    Failure,
+    Outcome,
+    Request,
+    Run,
+    Sample,
+    StoppedBy,
+    in_range,
+    optional,
+    whole,
+)
 
 Job: TypeAlias = Callable[[Run], Awaitable["Outcome | None"]]
 """What a run does: an outcome, or None where it was never asked. Raises nothing but FaninError."""
 Watch: TypeAlias = Callable[[Event], None]
 """Is told every event as it happens; must not block."""
 
-_POSITIVE = in_range(1e-9, 1e9, "a number of seconds above 0")
+_POSITIVE = in_range(1e-9, 1e9, "a number of seconds above 0, and 1e9 at most")
 
 
 @attrs.frozen
@@ -37,7 +49,7 @@ class Terms:
     """Calls in flight at once."""
     timeout_s: float = attrs.field(default=120.0, validator=_POSITIVE)
     """The longest one call may take, as a whole."""
-    deadline_s: float | None = attrs.field(default=None, validator=_POSITIVE)
+    deadline_s: float | None = attrs.field(default=None, validator=optional(_POSITIVE))
     """The longest the whole job may take; beats everything. None: no end."""
     retries: int = attrs.field(default=4, validator=whole(0, 100))
     """Calls after the first that errors may cost; waiting out a rate limit costs none."""
@@ -121,7 +133,7 @@ class Conductor:
         slots = anyio.Semaphore(self._terms.concurrency)
 
         async def one(run: Run) -> None:
-            async with slots:
+            try:
                 if run.model in self._spent:
                     return
                 RUN_INDEX.set(run.index)
@@ -131,18 +143,22 @@ class Conductor:
                     outcomes[run.index] = outcome
                     if isinstance(outcome, Failure) and outcome.exhausted:
                         self._spent.add(run.model)
+            finally:
+                slots.release()
 
         self._began_s = self._clock.now_s()
         if self._terms.deadline_s is not None and not self._replaying:
             self._ends_s = self._began_s + self._terms.deadline_s
-        with _deadline(self._terms.deadline_s, self._replaying) as scope:
-            self._interrupt.covers(scope)
-            try:
+        try:
+            with _deadline(self._terms.deadline_s, self._replaying) as scope:
+                self._interrupt.covers(scope)
                 async with anyio.create_task_group() as group:
                     for run in runs:
+                        # Taken here and not in the task, since trio starts tasks in any order.
+                        await slots.acquire()
                         group.start_soon(one, run)
-            except ExceptionGroup as errors:
-                raise _first(errors) from None
+        except ExceptionGroup as errors:
+            raise _first(errors) from None
         return self._ended(runs, outcomes, cut=scope.cancelled_caught)
 
     def _ended(self, runs: Sequence[Run], outcomes: dict[int, Outcome], *, cut: bool) -> Conducted:
@@ -168,21 +184,19 @@ class Conductor:
         Raises FaninError other than CallError (a replay miss) as it comes.
         """
         limiter = self._limiters.of(self._backend.account, request.model)
-        paced = self._backend.capabilities.limited and not self._replaying
+        gate = limiter if self._backend.capabilities.limited and not self._replaying else None
         begun = self._progress.setdefault(request.index, Progress())
         tried = retrying.Tried(without=self._known_refusals(request.model, limiter))
         not_before_s = self._clock.now_s()
-        while True:
-            if not await self._wait(request.index, begun, limiter if paced else None, not_before_s):
-                return _no_time(request.index, begun.attempts)
+        while await self._wait(request.index, gate, not_before_s):
             begun.attempts += 1
             self._tell("asked", request.index)
             sent_s = self._clock.now_s()
             asked = attrs.evolve(request, attempt=begun.attempts, without=tried.without)
             answer = await self._call(asked)
             if isinstance(answer, Completion):
-                if paced:
-                    limiter.succeeded()
+                if gate is not None:
+                    gate.succeeded()
                 self._tell("answered", request.index)
                 return Sample(request.index, answer, begun.attempts, tried.without)
             action = retrying.after(
@@ -192,22 +206,26 @@ class Conductor:
                 max_wait_s=self._terms.max_wait_s,
                 jitter=(self._seed, request.index),
             )
+            if isinstance(action, retrying.Without):
+                tried = action.tried
+                self._learn(request, limiter, action.parameter)
+                continue
+            now_s = self._clock.now_s()
+            told_s = action.wait_s if answer.kind == "rate_limit" else None
+            if gate is not None and told_s is not None:
+                gate.refused(sent_s=sent_s, told_s=told_s, now_s=now_s)
             if isinstance(action, retrying.GiveUp):
                 return self._give_up(request.index, begun.attempts, action.error)
             tried = action.tried
-            if isinstance(action, retrying.Without):
-                self._learn(request, limiter, action.parameter)
-                continue
-            not_before_s = self._clock.now_s() + action.wait_s
-            if paced and answer.kind == "rate_limit":
-                limiter.refused(sent_s=sent_s, told_s=action.wait_s, now_s=self._clock.now_s())
-            else:
+            not_before_s = now_s + action.wait_s
+            if gate is None or told_s is None:
                 self._tell("retry", request.index, action.wait_s, answer.message)
+        return _no_time(request.index, begun.attempts)
 
     async def _call(self, request: Request) -> Completion | CallError:
         try:
             with anyio.fail_after(None if self._replaying else self._terms.timeout_s):
-                return await self._backend.complete(request)
+                answer: object = await self._backend.complete(request)
         except TimeoutError:
             return CallError("timeout", f"No answer within {self._terms.timeout_s:g} s.")
         except CallError as error:
@@ -218,15 +236,18 @@ class Conductor:
             # A backend's own mistake must not take the other runs with it. Its text may hold
             # anything, a key too, so only the class is told.
             return CallError("malformed", f"The backend failed with {type(error).__name__}.", final=True)
+        if not isinstance(answer, Completion):
+            return CallError("malformed", f"The backend gave back a {type(answer).__name__}.", final=True)
+        return answer
 
-    async def _wait(self, index: int, begun: Progress, limiter: Limiter | None, not_before_s: float) -> bool:
+    async def _wait(self, index: int, gate: Limiter | None, not_before_s: float) -> bool:
         """Waits for the run's own time and for the gate; False where that lies past the deadline."""
         while True:
             now_s = self._clock.now_s()
             own_s = not_before_s - now_s
-            gate_s = limiter.wait_s(now_s) if limiter is not None else 0.0
+            gate_s = gate.wait_s(now_s) if gate is not None else 0.0
             wait_s = max(own_s, gate_s)
-            if wait_s <= 0:
+            if wait_s <= 0 or self._replaying:
                 return True
             if now_s + wait_s >= self._ends_s:
                 return False

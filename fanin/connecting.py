@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import anyio
 import attrs
 
 from fanin.backend import Backend, Capabilities
@@ -122,7 +123,9 @@ async def connect(
     try:
         yield Connected(opened, chosen.models)
     finally:
-        await opened.aclose()
+        # A cancelled vote closes its connections too.
+        with anyio.CancelScope(shield=True):
+            await opened.aclose()
 
 
 def _from_tape(

@@ -6,13 +6,20 @@ index of the run belongs to the task that makes the call, so it is a context var
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Literal
 
 import attrs
 
+from fanin.errors import CallError, CassetteMissError
+
 RUN_INDEX: ContextVar[int | None] = ContextVar("fanin_run_index", default=None)
 """The index of the run whose call this task makes; None for calls that belong to no run."""
+
+
+def _not_kept(error: CallError) -> None:
+    """A replaying tape keeps no errors."""
 
 
 @attrs.define
@@ -32,6 +39,12 @@ class TapeOn:
     refused: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     """Model -> request parameters it does not accept, as learnt while recording. A replay starts
     with this knowledge, so that it sends the same requests at any concurrency."""
+    note_error: Callable[[CallError], None] = attrs.field(default=_not_kept, repr=False, eq=False)
+    """Is told every failed call, in the task that made it: a recording tape keeps the errors that no
+    answer came before (connection, timeout), and a replay raises them again."""
+    missed: CassetteMissError | None = None
+    """The first request of a replay that the tape does not hold. Some clients wrap what is raised
+    inside them: whoever called one looks here."""
 
 
 _on: TapeOn | None = None

@@ -140,7 +140,10 @@ def no_backend(environ: Mapping[str, str]) -> NoBackendError:
     )
     return NoBackendError(
         "no backend is named",
-        mend=f'{what}\nName one: --backend {name}, or FANIN_BACKEND={name}, or backend = "{name}" in fanin.toml.',
+        mend=(
+            f"{what}\n"
+            f'Name one: --backend {name}, or FANIN_BACKEND={name}, or backend = "{name}" in fanin.toml.'
+        ),
     )
 
 
@@ -166,11 +169,11 @@ def _trusted_environ(settings: Settings, base_url: str, environ: Mapping[str, st
 
 def is_loopback(url: str) -> bool:
     """Whether an address is this machine itself: localhost, 127.0.0.0/8 or ::1."""
-    host = urlsplit(url).hostname or ""
     try:
-        return ip_address(host).is_loopback
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
 
 
 def _checked(path: Path, table: tuple[str, ...]) -> dict[str, Any]:
@@ -178,12 +181,14 @@ def _checked(path: Path, table: tuple[str, ...]) -> dict[str, Any]:
         data: Any = tomllib.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"cannot be read: {error}") from None
     for name in table:
         data = data.get(name, {})
+        if not isinstance(data, dict):
+            raise ConfigError(str(path), f"{name} must be a table, not {data!r}")
     for name, value in data.items():
         _check(path, name, value)
     return dict(data)

@@ -6,8 +6,7 @@ wrong. Durations end in `_s` and are seconds; `index` counts from 0, `attempt` f
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias
 
@@ -27,33 +26,57 @@ MAX_RUNS = 1000
 
 
 def in_range(low: float, high: float, bound: str) -> Callable[[Any, Any, Any], None]:
-    """An attrs validator: a finite number, `low <= value <= high`; None passes. Raises InputError."""
+    """An attrs validator: a number, `low <= value <= high`, so never nan. Raises InputError."""
 
     def check(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
-        if value is None:
-            return
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not low <= value <= high:
+        if not number or not low <= value <= high:
             raise InputError(field.name, bound, value)
 
     return check
 
 
 def whole(low: int, high: int) -> Callable[[Any, Any, Any], None]:
-    """An attrs validator: an int, `low <= value <= high`; None passes. Raises InputError."""
+    """An attrs validator: an int, `low <= value <= high`. Raises InputError."""
 
     def check(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
-        if value is None:
-            return
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(field.name, f"a whole number from {low} to {high}", value)
 
     return check
 
 
-def _not_blank(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+def optional(check: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any, Any], None]:
+    """An attrs validator: None, or what `check` lets pass."""
+
+    def check_value(holder: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        if value is not None:
+            check(holder, field, value)
+
+    return check_value
+
+
+def _not_blank(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise InputError(field.name, "a text that is not blank", value)
+        raise InputError("question", "a text that is not blank", value)
+
+
+def _text(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, str):
+        raise InputError(field.name, "a text", value)
+
+
+def _texts_or_none(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    if not all(text is None or isinstance(text, str) for text in value):
+        raise InputError(field.name, "texts, each of which may be None", value)
+
+
+def _as_names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)
+
+
+def _as_systems(systems: Iterable[str | None]) -> tuple[str | None, ...]:
+    return tuple(systems) or (None,)
 
 
 def _names(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
@@ -67,7 +90,7 @@ class Question:
 
     text: str = attrs.field(validator=_not_blank)
     """The question in words; never blank."""
-    context: str | None = None
+    context: str | None = attrs.field(default=None, validator=optional(_text))
     """The text the question is about; None where it stands alone."""
 
 
@@ -89,11 +112,13 @@ class Variation:
     temperature ladder when both have gone round, so that every model is asked at every temperature.
     """
 
-    models: tuple[str, ...] = attrs.field(converter=tuple, validator=_names)
+    models: tuple[str, ...] = attrs.field(converter=_as_names, validator=_names)
     """The models asked, in turn; at least one."""
-    systems: tuple[str | None, ...] = attrs.field(default=(None,), converter=lambda s: tuple(s) or (None,))
+    systems: tuple[str | None, ...] = attrs.field(
+        default=(None,), converter=_as_systems, validator=_texts_or_none
+    )
     """The system prompts, in turn; None is none."""
-    temperature: float | None = attrs.field(default=0.6, validator=in_range(0, 2, "from 0 to 2"))
+    temperature: float | None = attrs.field(default=0.6, validator=optional(in_range(0, 2, "from 0 to 2")))
     """The lowest rung of the ladder; None leaves the temperature to the provider."""
     temperature_step: float = attrs.field(default=0.1, validator=in_range(0, 2, "from 0 to 2"))
     """The height of a rung; 0 asks every run at the same temperature."""
@@ -118,7 +143,7 @@ class Plan:
     """How the runs differ."""
     runs: int = attrs.field(default=5, validator=whole(1, MAX_RUNS))
     """How many runs are planned, 1 to 1000."""
-    quorum: int | None = attrs.field(default=None, validator=whole(1, MAX_RUNS))
+    quorum: int | None = attrs.field(default=None, validator=optional(whole(1, MAX_RUNS)))
     """Valid ballots needed to decide; None is more than half of the runs that count."""
     max_tokens: int = attrs.field(default=2048, validator=whole(1, 10_000_000))
     """The most tokens one call may put out."""
@@ -279,11 +304,17 @@ class Runs:
     """How the planned runs ended; `valid + spoiled + failed + cancelled + unasked == planned`."""
 
     planned: int
+    """All runs of the plan."""
     valid: int
+    """Came back, and a choice was read."""
     spoiled: int
+    """Came back, and no choice could be read."""
     failed: int
+    """Gave nothing."""
     cancelled: int = 0
+    """Called back by a satisfied stop rule."""
     unasked: int = 0
+    """Never asked."""
 
 
 @attrs.frozen

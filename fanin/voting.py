@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+import anyio
+import attrs
+
 from fanin.answers import Answer
 from fanin.answers.auto import auto_answer, parse_answer
 from fanin.backend import Backend
@@ -14,13 +17,15 @@ from fanin.conductor import Conductor, Interrupt, Terms, Watch
 from fanin.connecting import connect
 from fanin.context import tape_on
 from fanin.ensemble import hold_vote
-from fanin.errors import CallError, InputError
+from fanin.errors import CallError, FailureKind, InputError
 from fanin.policy.pricing import Price
 from fanin.stages.conclude import conclude
 from fanin.stages.fan_out import fan_out
 from fanin.stages.gather import gather
-from fanin.values import Failure, Plan, Question, Stopped, Variation
+from fanin.values import Failure, Plan, Question, Stopped, StoppedBy, Variation
 from fanin.verdict import Verdict
+
+_STOPPED: dict[FailureKind, StoppedBy] = {"deadline": "deadline", "interrupted": "interrupt"}
 
 
 def as_answer(answer: Answer | str | None, question: str) -> Answer:
@@ -35,7 +40,7 @@ def as_answer(answer: Answer | str | None, question: str) -> Answer:
     return answer
 
 
-def _texts(value: str | None | Sequence[str | None], field: str) -> tuple[Any, ...]:
+def _texts(value: str | Sequence[str | None] | None, field: str) -> tuple[Any, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
@@ -92,11 +97,14 @@ async def vote(
     """
     asked = Question(question, context)
     kind = as_answer(answer, question)
+    wanted = _texts(model, "model")
     terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s)
     async with AsyncExitStack() as stack:
         opened: Backend
         if backend is None or isinstance(backend, str):
-            opened = await stack.enter_async_context(connect(backend, model=model, base_url=base_url))
+            opened = await stack.enter_async_context(connect(backend, model=wanted, base_url=base_url))
+        elif not isinstance(backend, Backend):
+            raise InputError("backend", "a name or an open backend", backend)
         elif base_url is not None:
             raise InputError("base_url", "left out with an open backend", base_url)
         else:
@@ -108,21 +116,23 @@ async def vote(
             runs=runs,
             quorum=quorum,
             max_tokens=max_tokens,
-            structured=structured,
+            structured=structured and opened.capabilities.structured,
             systems=_texts(system, "system"),
             temperature=temperature,
             temperature_step=temperature_step,
             seed=seed,
             max_temperature=opened.capabilities.max_temperature,
         )
-        wanted = _texts(model, "model")
         make_plan(models=wanted or ("?",))  # what is wrong with the plan is said before any call
+        interrupt = interrupt or Interrupt()
+        began_s = anyio.current_time()
         try:
-            models = await opened.resolve(wanted)
+            models = await _resolved(opened, wanted, terms, interrupt)
         except CallError as error:
             return _unreachable(make_plan(models=wanted or ("?",)), opened, error)
         plan = make_plan(models=models)
         _tell_tape(opened, models)
+        terms = _later(terms, anyio.current_time() - began_s)
         conductor = Conductor(opened, terms, interrupt=interrupt, watch=watch, seed=seed)
         return await hold_vote(plan, conductor, backend=opened.name, price=price)
 
@@ -156,12 +166,38 @@ def _plan(
     return Plan(variation=variation, **rest)
 
 
+async def _resolved(
+    backend: Backend, wanted: tuple[str, ...], terms: Terms, interrupt: Interrupt
+) -> tuple[str, ...]:
+    """The models that will be asked. Raises CallError where that cannot be found out, or not in time."""
+    by_deadline = terms.deadline_s is not None and terms.deadline_s < terms.timeout_s
+    with anyio.move_on_after(terms.deadline_s if by_deadline else terms.timeout_s) as scope:
+        interrupt.covers(scope)
+        return await backend.resolve(wanted)
+    if interrupt.requested:
+        raise CallError("interrupted", "It was interrupted before any run was asked.")
+    if by_deadline:
+        raise CallError("deadline", "The deadline came before any run was asked.")
+    raise CallError("timeout", f"No list of models within {terms.timeout_s:g} s.")
+
+
+def _later(terms: Terms, spent_s: float) -> Terms:
+    """The terms of a job of which `spent_s` are over."""
+    if terms.deadline_s is None:
+        return terms
+    return attrs.evolve(terms, deadline_s=max(terms.deadline_s - spent_s, 1e-9))
+
+
 def _unreachable(plan: Plan, backend: Backend, error: CallError) -> Verdict:
-    """The verdict where not even the list of models could be had: every run failed for that reason."""
+    """The verdict where not even the list of models could be had: every run failed for that reason.
+
+    Where a deadline or an interrupt came first, no run was asked at all.
+    """
     runs = fan_out(plan)
-    outcomes = [Failure(run.index, error.kind, str(error)) for run in runs]
-    verdict = conclude(plan, runs, gather(outcomes, len(runs)), stopped=Stopped(), backend=backend.name)
-    return verdict
+    by = _STOPPED.get(error.kind, "all")
+    outcomes = [Failure(run.index, error.kind, str(error)) for run in runs if by == "all"]
+    gathered = gather(outcomes, len(runs))
+    return conclude(plan, runs, gathered, stopped=Stopped(by), backend=backend.name)
 
 
 def _tell_tape(backend: Backend, models: tuple[str, ...]) -> None:

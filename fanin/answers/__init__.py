@@ -6,7 +6,10 @@ own has to bring are `instruction`, `read`, `same` and `show`.
 
 from __future__ import annotations
 
+from fanin.answers.choice import Choice
+from fanin.answers.number import Number
 from fanin.answers.protocol import Answer, Spoiled
-from fanin.answers.types import Choice, Number, Text, YesNo
+from fanin.answers.text import Text
+from fanin.answers.yes_no import YesNo
 
 __all__ = ["Answer", "Choice", "Number", "Spoiled", "Text", "YesNo"]

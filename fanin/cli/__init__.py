@@ -74,12 +74,12 @@ def fanin() -> None:
 def main() -> None:
     """Runs the command and leaves with its exit code; 130 after Ctrl-C."""
     try:
-        fanin.main(standalone_mode=False)
+        # Outside its standalone mode click returns the code of an Exit, and raises the rest.
+        code = fanin.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except (KeyboardInterrupt, click.Abort):
         click.echo("fanin: interrupted", err=True)
         sys.exit(130)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

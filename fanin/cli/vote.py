@@ -20,6 +20,25 @@ if TYPE_CHECKING:
 _NOT_FROM_FILES = frozenset({"backend", "model", "base_url"})
 """Settings that belong together and are put together by `fanin.settings`, not one by one."""
 
+_MAYBE = {"backend": "backend", "model": "model", "base_url": "base_url", "system": "system"}
+"""Parameter of `vote` -> option; left out on the command line, it is None."""
+_PASSED = {
+    "runs": "runs",
+    "quorum": "quorum",
+    "temperature": "temperature",
+    "temperature_step": "temperature_step",
+    "seed": "seed",
+    "max_tokens": "max_tokens",
+    "structured": "structured",
+    "concurrency": "concurrency",
+    "timeout_s": "timeout",
+    "deadline_s": "deadline",
+    "retries": "retries",
+    "max_wait_s": "max_wait",
+    "price": "price",
+}
+"""Parameter of `vote` -> option, passed as it is."""
+
 _EPILOG = """\b
 Exit codes: 0 decided; 1 nothing usable came back; 2 usage, input or configuration;
 3 no consensus (tie, no quorum, or below --require); 5 a key is missing or refused;
@@ -222,35 +241,27 @@ async def _hold(options: dict[str, Any], answer: Answer, context: str | None) ->
         quiet=options["quiet"],
         verbose=options["verbose"],
     )
+    result: Verdict | FaninError
     async with anyio.create_task_group() as group:
         group.start_soon(_listen, interrupt, shown)
         with shown:
-            verdict = await vote(
-                options["question"],
-                context=context,
-                answer=answer,
-                runs=options["runs"],
-                backend=options["backend"],
-                model=options["model"] or None,
-                base_url=options["base_url"],
-                quorum=options["quorum"],
-                temperature=options["temperature"],
-                temperature_step=options["temperature_step"],
-                system=options["system"] or None,
-                seed=options["seed"],
-                max_tokens=options["max_tokens"],
-                structured=options["structured"],
-                concurrency=options["concurrency"],
-                timeout_s=options["timeout"],
-                deadline_s=options["deadline"],
-                retries=options["retries"],
-                max_wait_s=options["max_wait"],
-                price=options["price"],
-                watch=shown.watch,
-                interrupt=interrupt,
-            )
+            try:
+                result = await vote(
+                    options["question"],
+                    context=context,
+                    answer=answer,
+                    watch=shown.watch,
+                    interrupt=interrupt,
+                    **{name: options[option] or None for name, option in _MAYBE.items()},
+                    **{name: options[option] for name, option in _PASSED.items()},
+                )
+            except FaninError as error:
+                # Raised again outside, where no exception group is put around it.
+                result = error
         group.cancel_scope.cancel()
-    return verdict
+    if isinstance(result, FaninError):
+        raise result
+    return result
 
 
 async def _listen(interrupt: Any, shown: Any) -> None:

@@ -55,6 +55,8 @@ class GiveUp:
     """Make it a failure."""
 
     error: CallError
+    wait_s: float | None = None
+    """How long the rate limit asks everybody else to wait; None where it asks nothing of them."""
 
 
 Action: TypeAlias = Again | Without | GiveUp
@@ -65,7 +67,7 @@ def backoff_s(retry: int, *jitter: object) -> float:
 
     The extra derives from the `jitter` parts alone, so that a plan waits the same on every machine.
     """
-    base = min(FIRST_BACKOFF_S * 2**retry, MAX_BACKOFF_S)
+    base = min(FIRST_BACKOFF_S * 2.0**retry, MAX_BACKOFF_S)
     return base * (1 + JITTER * unit("backoff", *jitter))
 
 
@@ -73,7 +75,7 @@ def after(error: CallError, tried: Tried, *, retries: int, max_wait_s: float, ji
     """What to do about `error` after what was `tried`, with `retries` allowed after the first call."""
     if error.refused is not None and error.refused not in tried.without:
         without = tuple(sorted({*tried.without, error.refused}))
-        return Without(error.refused, attrs.evolve(tried, without=without))
+        return Without(error.refused, attrs.evolve(tried, without=without, refusals=0))
     if error.final or error.exhausted:
         return GiveUp(error)
     if error.kind == "rate_limit":
@@ -88,7 +90,7 @@ def after(error: CallError, tried: Tried, *, retries: int, max_wait_s: float, ji
 
 def _after_refusal(error: CallError, tried: Tried, *, max_wait_s: float, jitter: object) -> Action:
     told = error.retry_after_s
-    if told is None:
+    if told is None or not told >= 0:  # nan is not either
         told = backoff_s(tried.refusals, jitter, tried.refusals, "limit")
     if told > max_wait_s:
         return GiveUp(
@@ -99,5 +101,5 @@ def _after_refusal(error: CallError, tried: Tried, *, max_wait_s: float, jitter:
             )
         )
     if tried.refusals + 1 >= MAX_REFUSALS:
-        return GiveUp(error)
+        return GiveUp(error, told)
     return Again(told, attrs.evolve(tried, refusals=tried.refusals + 1))

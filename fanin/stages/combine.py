@@ -36,6 +36,8 @@ def combine(parts: Sequence[tuple[str, str]]) -> str:
 def split(combined: str) -> tuple[tuple[str, str], ...]:
     """The parts that `combine` was given."""
     found = list(_HEADER.finditer(combined))
+    if not found:
+        return ()
     ends = [match.start() for match in found[1:]] + [len(combined)]
     return tuple(
         (match[1], _unquoted(combined[match.end() : end])) for match, end in zip(found, ends, strict=True)

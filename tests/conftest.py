@@ -1,0 +1,111 @@
+"""What holds for every test: both event loops, no network but loopback, and nothing of this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from fanin.limiter import SHARED
+
+settings.register_profile(
+    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
+settings.load_profile("default")
+
+_PREFIXES = ("FANIN_", "GROQ_", "OPENAI_", "OLLAMA_", "LITELLM_", "ANTHROPIC_", "AZURE_", "GEMINI_", "XDG_")
+_NAMES = ("NO_COLOR", "FORCE_COLOR", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Every `@pytest.mark.anyio` test runs on both event loops."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def empty_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """New empty folders without end; cheaper by far than a `tmp_path` for every test."""
+    root = tmp_path_factory.mktemp("folders")
+
+    def folders() -> Iterator[Path]:
+        for number in itertools.count():
+            folder = root / str(number)
+            folder.mkdir()
+            yield folder
+
+    return folders()
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_this_machine(empty_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No key, no configuration file, no working directory and no limiter that another test left."""
+    for name in os.environ:
+        if name.startswith(_PREFIXES) or name.upper() in _NAMES:
+            monkeypatch.delenv(name)
+    empty = next(empty_folders)
+    monkeypatch.setenv("HOME", str(empty))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(empty / "config"))
+    monkeypatch.chdir(empty)
+    SHARED.clear()
+    yield
+    SHARED.clear()
+
+
+class NetworkRefused(RuntimeError):
+    """A test tried to leave this machine."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_loopback() -> Iterator[None]:
+    """Connections and name look-ups other than to this machine itself are refused."""
+    with pytest.MonkeyPatch.context() as patch:
+        for method in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, method, _guarded(getattr(socket.socket, method)))
+        patch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
+        yield
+
+
+def _guarded(inner: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(self: socket.socket, *args: Any) -> Any:
+        address = args[-1]
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            _allow(address[0])
+        return inner(self, *args)
+
+    return guarded
+
+
+def _guarded_lookup(inner: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(host: Any, *args: Any, **options: Any) -> Any:
+        _allow(host)
+        return inner(host, *args, **options)
+
+    return guarded
+
+
+def _allow(host: Any) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost"):
+        return
+    try:
+        # An IPv6 address may bear its zone: fe80::1%eth0.
+        if ipaddress.ip_address(name.partition("%")[0]).is_loopback or name in ("0.0.0.0", "::"):
+            return
+    except ValueError:
+        pass
+    raise NetworkRefused(f"tests reach nothing but loopback, and this one tried {name!r}")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder the tests belong to."""
+    return Path(__file__).parent.parent

@@ -1,0 +1,104 @@
+"""The source of both packages as the laws of the house see it: parsed, never imported."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterator
+from functools import cache, cached_property
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"fanin": ROOT / "fanin", "fanin_backends": ROOT / "backends" / "fanin_backends"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_NO_CODE = (
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+)
+
+
+@attrs.frozen(slots=False)
+class Source:
+    """One module of the two packages."""
+
+    name: str
+    """As it is imported, `fanin.stages.vote`; a package bears its own name."""
+    path: Path
+    """Where it lies."""
+
+    @property
+    def is_package(self) -> bool:
+        """Whether this is an `__init__.py`."""
+        return self.path.name == "__init__.py"
+
+    @cached_property
+    def text(self) -> str:
+        """The whole file."""
+        return self.path.read_text("utf-8")
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The file, parsed."""
+        return ast.parse(self.text)
+
+    @cached_property
+    def code_lines(self) -> frozenset[int]:
+        """The numbers of the lines that hold code: no blank line, no comment, no docstring."""
+        lines: set[int] = set()
+        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+            if token.type not in _NO_CODE:
+                lines.update(range(token.start[0], token.end[0] + 1))
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Module | ast.ClassDef | Function):
+                for text in filter(is_docstring, node.body):
+                    lines.difference_update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+        return frozenset(lines)
+
+    def imports(self) -> Iterator[str]:
+        """The modules that are named by the imports of this file, inside functions too."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.name}: a relative import"
+                assert node.module is not None
+                yield from (submodule_or_itself(node.module, alias.name) for alias in node.names)
+
+    def functions(self) -> Iterator[Function]:
+        """Every function and method, nested ones too."""
+        return (node for node in ast.walk(self.tree) if isinstance(node, Function))
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    """Whether a statement is nothing but a text: a docstring, of a field too."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def submodule_or_itself(module: str, name: str) -> str:
+    """What `from module import name` names: `module.name` where that is one of our modules."""
+    submodule = f"{module}.{name}"
+    return submodule if submodule in {source.name for source in sources()} else module
+
+
+@cache
+def sources() -> tuple[Source, ...]:
+    """Every module of both packages, by name."""
+    found = []
+    for package, folder in PACKAGES.items():
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            name = ".".join((package, *parts)).removesuffix(".__init__")
+            found.append(Source(name, path))
+    return tuple(sorted(found, key=lambda source: source.name))

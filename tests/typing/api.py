@@ -1,0 +1,122 @@
+"""The face as a type checker sees it: checked by mypy --strict, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, assert_type
+
+import fanin
+
+
+async def votes() -> None:
+    verdict = await fanin.vote(
+        "Should we merge?", context="...", answer=fanin.YesNo(), runs=5, backend="openai", model="gpt-4o-mini"
+    )
+    assert_type(verdict, fanin.Verdict)
+    assert_type(verdict.answer, str | None)
+    assert_type(verdict.outcome, Literal["decided", "tie", "no_quorum", "failed"])
+    assert_type(verdict.grade, Literal["high", "medium", "low", "none"])
+    assert_type(verdict.confidence, float)
+    assert_type(verdict.votes, dict[str, int])
+    assert_type(verdict.cost_usd, float | None)
+    assert_type(verdict.to_dict(), dict[str, Any])
+    for ballot in verdict.ballots:
+        assert_type(ballot, fanin.Ballot)
+        assert_type(ballot.choice, str | None)
+    for failure in verdict.failures:
+        assert_type(failure, fanin.Failure)
+    assert_type(verdict.usage, fanin.Usage)
+    verdict.answer = "yes"  # type: ignore[misc]
+
+
+async def connections() -> None:
+    async with fanin.connect("groq", model="openai/gpt-oss-20b") as backend:
+        assert_type(backend, fanin.Backend)
+        await fanin.vote("Is it?", backend=backend, answer="yes/no")
+        await fanin.vote("Is it?", backend=backend, model=["one", "two"], system=["Be brief.", None])
+    await fanin.vote("Is it?", backends="groq")  # type: ignore[call-arg]
+    await fanin.vote("Is it?", runs="5")  # type: ignore[arg-type]
+
+
+def answers() -> None:
+    known: list[fanin.Answer] = [
+        fanin.YesNo(),
+        fanin.Choice(["a", "b"]),
+        fanin.Number(rel_tol=0.01),
+        fanin.Text(),
+    ]
+    known.append(Vowel())
+
+
+def in_tests() -> None:
+    assert_type(fanin.vote_sync("Is it?", backend=fanin.Fake("yes,yes,no"), runs=3), fanin.Verdict)
+    backends: list[fanin.Backend] = [fanin.Fake(["yes", "!429>no"]), Echo()]
+    assert_type(backends[0].capabilities, fanin.Capabilities)
+    with fanin.tape("demo.json", mode="none"):
+        pass
+    fanin.tape("demo.json", mode="some")  # type: ignore[arg-type]
+
+
+async def watched() -> None:
+    interrupt = fanin.Interrupt()
+
+    def watch(event: fanin.Event) -> None:
+        assert_type(event.at_s, float)
+        interrupt.stop()
+
+    await fanin.vote("Is it?", watch=watch, interrupt=interrupt, price=fanin.Price(0.15, 0.6))
+
+
+def errors(error: fanin.FaninError) -> None:
+    assert_type(error.exit_code, int)
+    assert_type(error.mend, str | None)
+    match error:
+        case fanin.InputError():
+            assert_type(error.field, str)
+        case fanin.MissingKeyError():
+            assert_type(error.variable, str)
+        case fanin.CassetteMissError():
+            assert_type(error.path, str)
+        case fanin.CallError():
+            assert_type(error.retry_after_s, float | None)
+
+
+class Echo:
+    """A backend of somebody else's."""
+
+    name = "echo"
+    capabilities = fanin.Capabilities(limited=False, http=False)
+    account = "echo"
+    base_url: str | None = None
+
+    async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
+        return models or ("echo",)
+
+    async def complete(self, request: fanin.Request) -> fanin.Completion:
+        last: fanin.Message = request.messages[-1]
+        return fanin.Completion(last.content)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Vowel:
+    """An answer type of somebody else's."""
+
+    name = "vowel"
+    options = ("a", "e", "i", "o", "u")
+
+    def instruction(self, order: Sequence[str]) -> str:
+        return f"One of {', '.join(order)}."
+
+    def schema(self, order: Sequence[str]) -> Mapping[str, Any]:
+        return {"enum": list(order)}
+
+    def read(self, text: str, order: Sequence[str]) -> str | fanin.Spoiled:
+        return text if text in order else fanin.Spoiled("no vowel")
+
+    def same(self, choices: Sequence[str]) -> Mapping[str, str]:
+        return {choice: choice for choice in choices}
+
+    def show(self, choice: str) -> str:
+        return choice
