@@ -32,14 +32,25 @@ class Capabilities:
 class Backend(Protocol):
     """One client of one provider account, shared by all runs, on the event loop that opened it."""
 
-    name: str
-    """The name it is chosen by."""
-    capabilities: Capabilities
-    """What it can do."""
-    account: str
-    """Whose limits its calls share: the address and a fingerprint of the key, never the key."""
-    base_url: str | None
-    """Where it sends its calls, without secrets; None where it sends none."""
+    @property
+    def name(self) -> str:
+        """The name it is chosen by."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """Whose limits its calls share: the address and a fingerprint of the key, never the key."""
+        ...
+
+    @property
+    def base_url(self) -> str | None:
+        """Where it sends its calls, without secrets; None where it sends none."""
+        ...
 
     async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
         """The models that will be asked: `models`, or the backend's default where that is empty.

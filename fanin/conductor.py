@@ -194,6 +194,7 @@ class Conductor:
             sent_s = self._clock.now_s()
             asked = attrs.evolve(request, attempt=begun.attempts, without=tried.without)
             answer = await self._call(asked)
+            self._note(answer)
             if isinstance(answer, Completion):
                 if gate is not None:
                     gate.succeeded()
@@ -239,6 +240,15 @@ class Conductor:
         if not isinstance(answer, Completion):
             return CallError("malformed", f"The backend gave back a {type(answer).__name__}.", final=True)
         return answer
+
+    def _note(self, answer: Completion | CallError) -> None:
+        """Tells the tape of a failed call. Raises CassetteMissError where a replay has missed one."""
+        if self._tape is None:
+            return
+        if self._tape.missed is not None:
+            raise self._tape.missed
+        if isinstance(answer, CallError):
+            self._tape.note_error(answer)
 
     async def _wait(self, index: int, gate: Limiter | None, not_before_s: float) -> bool:
         """Waits for the run's own time and for the gate; False where that lies past the deadline."""

@@ -35,7 +35,7 @@ def as_answer(answer: Answer | str | None, question: str) -> Answer:
         return auto_answer(question)
     if isinstance(answer, str):
         return parse_answer(answer)
-    if not isinstance(answer, Answer):
+    if not isinstance(answer, Answer) or isinstance(answer, type):
         raise InputError("answer", "an answer type such as fanin.YesNo(), or its name", answer)
     return answer
 
@@ -103,7 +103,7 @@ async def vote(
         opened: Backend
         if backend is None or isinstance(backend, str):
             opened = await stack.enter_async_context(connect(backend, model=wanted, base_url=base_url))
-        elif not isinstance(backend, Backend):
+        elif not isinstance(backend, Backend) or isinstance(backend, type):
             raise InputError("backend", "a name or an open backend", backend)
         elif base_url is not None:
             raise InputError("base_url", "left out with an open backend", base_url)
@@ -146,7 +146,7 @@ def vote_sync(question: str, **options: Any) -> Verdict:
     from anyio.from_thread import start_blocking_portal
 
     opened = options.get("backend")
-    if opened is not None and not isinstance(opened, str) and opened.capabilities.http:
+    if isinstance(opened, Backend) and not isinstance(opened, type) and opened.capabilities.http:
         raise InputError("backend", "a name with vote_sync", opened)
     with start_blocking_portal() as portal:
         return portal.call(functools.partial(vote, question, **options))

@@ -12,7 +12,7 @@ import pytest
 from doubles import Reply, Scripted, SharedClock, always, down, scripts, too_often
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual_time import LOOPS, run_virtual, virtual
+from virtual_time import LOOPS, costly, run_virtual, virtual
 
 from fanin.conductor import Conducted, Conductor, Interrupt, Terms
 from fanin.context import RUN_INDEX, TapeOn, set_tape
@@ -467,6 +467,15 @@ async def test_an_interrupt_beats_the_deadline_and_waits_for_no_gate() -> None:
     assert [outcome.index for outcome in held.outcomes] == [0]
 
 
+async def test_a_run_that_still_waits_for_its_first_call_when_it_is_cut_was_never_asked() -> None:
+    limiters, interrupt = Limiters(), Interrupt()
+    await hold(Scripted(lambda request: too_often(100.0)), terms=Terms(deadline_s=1.0), limiters=limiters)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_stop_after, interrupt, 3.0)
+        held = await hold(Scripted(always("yes")), 2, interrupt=interrupt, limiters=limiters)
+    assert (held.outcomes, held.by, held.took_s) == ((), "interrupt", near(3.0))
+
+
 async def _stop_after(interrupt: Interrupt, seconds: float) -> None:
     await anyio.sleep(seconds)
     interrupt.stop()
@@ -649,6 +658,44 @@ async def test_a_replay_moves_no_gate_and_passes_every_one() -> None:
 
 
 @pytest.mark.usefixtures("tape")
+async def test_a_recording_tape_is_told_every_failed_call_in_the_task_that_made_it() -> None:
+    told: list[tuple[int | None, str, str]] = []
+
+    def note(error: CallError) -> None:
+        told.append((RUN_INDEX.get(), error.kind, error.message))
+
+    set_tape(TapeOn("record", "demo.json", note_error=note))
+    backend = Scripted(
+        scripts({0: [down(), too_often(1.0), "yes"], 1: [ValueError()]}),
+        latency_s=lambda request: 9.0 if request.index == 2 else 0.0,
+        http=True,
+    )
+    await hold(backend, 3, Terms(timeout_s=5.0, retries=1))
+    assert sorted(told, key=str) == [
+        (0, "rate_limit", "asked too often"),
+        (0, "server", "the server is down"),
+        (1, "malformed", "The backend failed with ValueError."),
+        (2, "timeout", "No answer within 5 s."),
+        (2, "timeout", "No answer within 5 s."),
+    ]
+
+
+@pytest.mark.usefixtures("tape")
+@pytest.mark.parametrize("wrapped", [CallError("server", "500: no such request", final=True), "yes"])
+async def test_a_miss_that_a_client_has_wrapped_is_raised_as_itself(wrapped: Reply) -> None:
+    tape = TapeOn("replay", "demo.json")
+    set_tape(tape)
+
+    def reply(request: Request) -> Reply:
+        if request.index == 1:
+            tape.missed = miss()
+        return wrapped
+
+    with pytest.raises(CassetteMissError, match="no such request"):
+        await hold(Scripted(reply, http=True), 3)
+
+
+@pytest.mark.usefixtures("tape")
 async def test_a_tape_does_not_concern_a_backend_that_sends_no_http() -> None:
     tape = TapeOn("replay", "demo.json", refused={"m": ("seed",)})
     set_tape(tape)
@@ -785,6 +832,7 @@ def _plain(outcome: Outcome) -> object:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@costly
 @given(st.lists(_replies, min_size=1, max_size=8), _latencies, st.integers(1, 8))
 def test_what_comes_of_a_run_does_not_depend_on_the_others(
     loop: str, replies: list[list[Reply]], latencies: list[float], concurrency: int
@@ -812,6 +860,7 @@ def test_what_comes_of_a_run_does_not_depend_on_the_others(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@costly
 @given(st.lists(_replies, min_size=1, max_size=8), _latencies, st.integers(1, 8))
 def test_no_request_is_sent_before_every_told_wait_is_over(
     loop: str, replies: list[list[Reply]], latencies: list[float], concurrency: int
@@ -829,6 +878,7 @@ def test_no_request_is_sent_before_every_told_wait_is_over(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@costly
 @given(st.lists(_replies, min_size=1, max_size=8), _latencies, st.integers(1, 4), st.floats(0.01, 30))
 def test_a_deadline_is_kept_and_every_run_is_told_of_once(
     loop: str, replies: list[list[Reply]], latencies: list[float], concurrency: int, deadline_s: float

@@ -10,7 +10,7 @@ import pytest
 from doubles import Reply, Scripted, down, scripts, too_often
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual_time import LOOPS, run_virtual
+from virtual_time import LOOPS, costly, run_virtual
 
 from fanin.answers import Choice, Text, YesNo
 from fanin.conductor import Conductor, Terms
@@ -78,6 +78,7 @@ def held(loop: str, plan: Plan, backend: Scripted, concurrency: int = 8, **optio
 
 
 @each_loop
+@costly
 @given(plans(), latencies, st.lists(replies, min_size=1, max_size=12), st.integers(1, 8))
 def test_every_request_holds_its_own_prompt_and_nothing_of_another(
     loop: str, plan: Plan, waits: list[float], of_runs: list[list[Reply]], concurrency: int
@@ -97,6 +98,7 @@ def test_every_request_holds_its_own_prompt_and_nothing_of_another(
 
 
 @each_loop
+@costly
 @given(plans(), latencies, st.integers(1, 8))
 def test_what_is_done_to_one_run_s_request_changes_no_other(
     loop: str, plan: Plan, waits: list[float], concurrency: int
@@ -119,6 +121,7 @@ def test_what_is_done_to_one_run_s_request_changes_no_other(
     assert sorted(before, key=lambda request: request.index) == [isolate(plan, run) for run in runs]
 
 
+@costly
 @given(plans())
 def test_a_request_cannot_be_changed_by_accident(plan: Plan) -> None:
     request = isolate(plan, fan_out(plan)[0])
@@ -129,6 +132,7 @@ def test_a_request_cannot_be_changed_by_accident(plan: Plan) -> None:
     assert isinstance(request.messages, tuple)
 
 
+@costly
 @given(plans(), st.lists(replies, min_size=1, max_size=12), st.data())
 def test_neither_loop_nor_concurrency_nor_arrival_changes_a_byte(
     plan: Plan, of_runs: list[list[Reply]], data: st.DataObject
@@ -141,6 +145,7 @@ def test_neither_loop_nor_concurrency_nor_arrival_changes_a_byte(
     assert len(written) == 1
 
 
+@costly
 @given(plans(), st.lists(replies, min_size=1, max_size=12))
 def test_the_same_plan_sends_the_same_bytes_every_time(plan: Plan, of_runs: list[list[Reply]]) -> None:
     sent = []

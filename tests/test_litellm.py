@@ -365,6 +365,21 @@ async def test_the_clients_are_shared_until_the_last_backend_closes() -> None:
                 await first.complete(REQUEST)
 
 
+@pytest.mark.anyio
+async def test_what_the_program_itself_opened_is_left_open() -> None:
+    clients = library().in_memory_llm_clients_cache.cache_dict
+    before = set(clients)
+    with StandIn([chat("yes")]) as server:
+        messages = [{"role": "user", "content": "Is it so?"}]
+        settings = {"model": "openai/m", "messages": messages, "api_base": f"{server.url}/v1"}
+        await library().acompletion(**settings, api_key="another-key")
+        [own] = set(clients) - before
+        await completed(server)
+        assert set(clients) == {*before, own}
+        assert not clients[own].is_closed()
+        await clients.pop(own).close()
+
+
 @pytest.mark.parametrize("model", ["openai/some-model", "mistral/some-model"])
 def test_an_event_loop_ends_without_a_warning_and_without_a_word(
     model: str, capfd: pytest.CaptureFixture[str]

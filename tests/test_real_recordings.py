@@ -46,7 +46,9 @@ class Taped:
     def read(self) -> Completion:
         """The answer as the adapter of its wire reads it."""
         model = str(self.request.get("model", ""))
-        sent = {name: name for name in ("temperature", "seed", "max_tokens") if name in self.request}
+        sent: dict[str, str] = {
+            name: name for name in ("temperature", "seed", "max_tokens") if name in self.request
+        }
         asked = Asked("recorded", "https://provider/v1", "SOME_KEY", model, sent)
         if not self.native:
             return chat.completion(self.reply, asked, 0.0)

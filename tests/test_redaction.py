@@ -42,6 +42,14 @@ def test_cleaning_twice_changes_nothing_more(keys: list[str], text: str) -> None
     assert redaction.clean(redaction.clean(text)) == redaction.clean(text)
 
 
+def test_every_part_of_a_long_key_is_found_alone() -> None:
+    key = "sk-proj-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghilmnq"
+    redaction = Redaction([key])
+    for part in parts(key):
+        assert redaction.clean(f"<{part}>") == "<***>"
+        assert redaction.clean(f"<{part[1:]}>") == f"<{part[1:]}>"
+
+
 def test_what_stands_around_a_key_stays() -> None:
     redaction = Redaction(["gsk_0123456789abcdef"])
     assert redaction.clean("key gsk_0123456789abcdef is wrong") == "key *** is wrong"

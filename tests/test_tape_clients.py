@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from fanin.errors import CassetteMissError
+from fanin.errors import CassetteError, CassetteMissError
 from fanin.taping import storage, tape
 from fanin.taping.recording import TapedResponse
 
@@ -184,6 +184,24 @@ async def test_aiohttp(server: Server, tmp_path: Path) -> None:
     with tape(tmp_path / "x.json"):
         assert await ask() == answers
     _nothing_volatile(tmp_path / "x.json")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_body_that_cannot_be_taped_is_refused_before_it_is_sent(
+    server: Server, tmp_path: Path
+) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    form = aiohttp.FormData({"file": "abc"})
+
+    async def ask() -> None:
+        with tape(tmp_path / "x.json", mode="all"):
+            async with aiohttp.ClientSession() as http:
+                await http.post(f"{server.url}/v1", data=form)
+
+    with pytest.raises(CassetteError, match="a body of the type FormData cannot be taped"):
+        await ask()
+    assert not (tmp_path / "x.json").exists()
 
 
 def test_a_tape_made_by_one_client_serves_another(server: Server, tmp_path: Path) -> None:

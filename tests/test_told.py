@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -143,10 +144,22 @@ def test_a_date_tells_the_seconds_until_it_and_none_when_past(seconds: int) -> N
 
 @pytest.mark.parametrize(
     "date",
-    ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"],
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 09:49:37 +0100",
+    ],
 )
-def test_all_three_forms_of_an_http_date_are_gmt(date: str) -> None:
-    assert header_wait_s((("retry-after", date),), 784_111_700.0) == 77.0
+def test_all_forms_of_an_http_date_are_gmt_where_they_do_not_say_otherwise(
+    date: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "America/New_York")
+        time.tzset()
+        assert wait_s((("retry-after", date),), "Slow down.", 784_111_700.0) == 77.0
+        assert header_wait_s((("retry-after", date),), 784_111_776.5) == 0.5
+    time.tzset()
 
 
 def test_milliseconds_win_over_seconds_and_rubbish_over_nothing() -> None:

@@ -242,6 +242,7 @@ def test_what_is_no_answer_type_is_refused(answer: Any) -> None:
         ({"base_url": "http://localhost"}, "base_url"),
         ({"backend": 5}, "backend"),
         ({"backend": Scripted}, "backend"),
+        ({"backend": Fake}, "backend"),
     ],
 )
 async def test_bad_input_is_named_before_any_call(options: dict[str, Any], field: str) -> None:
@@ -250,9 +251,9 @@ async def test_bad_input_is_named_before_any_call(options: dict[str, Any], field
             raise AssertionError("asked for its models")
 
     backend = Unasked(always("yes"))
-    question = options.pop("question", "Is it?")
+    asked: dict[str, Any] = {"question": "Is it?", "backend": backend} | options
     with pytest.raises(InputError) as caught:
-        await fanin.vote(question, **({"backend": backend} | options))
+        await fanin.vote(**asked)
     assert caught.value.field == field
     assert caught.value.bound in str(caught.value)
     assert caught.value.exit_code == 2
@@ -518,6 +519,8 @@ def test_vote_sync_raises_what_vote_raises() -> None:
         fanin.vote_sync("Is it?", backend="fake", runs=0)
     with pytest.raises(InputError, match="backend must be"):
         fanin.vote_sync("Is it?", backend=5)
+    with pytest.raises(InputError, match="backend must be"):
+        fanin.vote_sync("Is it?", backend=Fake)
 
 
 def test_a_connection_of_another_event_loop_is_not_handed_over() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -35,7 +35,7 @@ def opened(name: str, server: StandIn, *, key: str | None = KEY, replaying: bool
         "openai": ("/v1", openai_module),
         "ollama": ("", ollama_module),
     }[name]
-    return module.open_backend(base_url=server.url + path, key=key, environ={}, replaying=replaying)  # type: ignore[attr-defined, no-any-return]
+    return module.open_backend(base_url=server.url + path, key=key, environ={}, replaying=replaying)  # type: ignore[no-any-return]
 
 
 @asynccontextmanager
@@ -417,12 +417,6 @@ def window_server(show: Given, *script: Given) -> StandIn:
     return StandIn(script or [ollama("yes")], {"/api/show": show})
 
 
-async def together(*calls: Callable[[], Awaitable[object]]) -> None:
-    async with anyio.create_task_group() as group:
-        for call in calls:
-            group.start_soon(call)
-
-
 async def test_the_window_is_asked_for_once_by_all_runs() -> None:
     indices: list[int | None] = []
     with window_server(given(SHOWN)) as server:
@@ -440,7 +434,9 @@ async def test_the_window_is_asked_for_once_by_all_runs() -> None:
                 await backend.complete(REQUEST)
                 assert RUN_INDEX.get() == 4
 
-            await together(*[ask] * 5)
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(ask)
     assert sorted(server.paths()) == ["/api/chat"] * 5 + ["/api/show"]
     assert server.seen[0].json == {"model": "m"}
     assert indices.count(None) == 1, "the question for the window belongs to no run"

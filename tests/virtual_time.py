@@ -9,10 +9,14 @@ from typing import Any, TypeVar
 
 import anyio
 import trio.testing
+from hypothesis import settings
 
 T = TypeVar("T")
 
 LOOPS = ("asyncio", "trio")
+
+# For laws of which one example is a whole vote: a third of the profile's examples.
+costly = settings(max_examples=max(15, settings().max_examples // 3))
 
 
 class JumpingSelector(selectors.DefaultSelector):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from fanin.errors import CallError, FaninError, InputError
-from fanin_backends.address import Address
+from fanin_backends.address import Address, without_login
 from fanin_backends.wire import Reply, decompressed, kept_headers, too_long
 
 if TYPE_CHECKING:
@@ -83,15 +83,15 @@ class Connections:
             request = httpx2.Request(method, self._url(path), headers=self._header_set(method), content=body)
             response = await lane.client.send(request, stream=True)
             try:
-                body = await _read(response)
+                content = await _read(response)
             finally:
                 await response.aclose()
         except httpx2.RequestError as error:
             raise _as_call_error(error, self._address.host, self._mend) from error
         finally:
             lane.in_flight -= 1
-        body = decompressed(body, response.headers.get("content-encoding", ""), MAX_BODY_BYTES)
-        return Reply(response.status_code, kept_headers(response.headers.raw), body)
+        content = decompressed(content, response.headers.get("content-encoding", ""), MAX_BODY_BYTES)
+        return Reply(response.status_code, kept_headers(response.headers.raw), content)
 
     def _free_lane(self) -> _Lane:
         if self._closed:
@@ -113,7 +113,7 @@ class Connections:
         try:
             return httpx2.AsyncClient(verify=self._tls, limits=limits, timeout=None)
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            message = f"The proxy that the environment names cannot be used: {error}"
+            message = f"The proxy that the environment names cannot be used: {without_login(str(error))}"
             raise CallError("connection", message, final=True) from error
 
     def _tls_context(self) -> ssl.SSLContext:

@@ -20,24 +20,12 @@ if TYPE_CHECKING:
 _NOT_FROM_FILES = frozenset({"backend", "model", "base_url"})
 """Settings that belong together and are put together by `fanin.settings`, not one by one."""
 
-_MAYBE = {"backend": "backend", "model": "model", "base_url": "base_url", "system": "system"}
-"""Parameter of `vote` -> option; left out on the command line, it is None."""
-_PASSED = {
-    "runs": "runs",
-    "quorum": "quorum",
-    "temperature": "temperature",
-    "temperature_step": "temperature_step",
-    "seed": "seed",
-    "max_tokens": "max_tokens",
-    "structured": "structured",
-    "concurrency": "concurrency",
-    "timeout_s": "timeout",
-    "deadline_s": "deadline",
-    "retries": "retries",
-    "max_wait_s": "max_wait",
-    "price": "price",
-}
-"""Parameter of `vote` -> option, passed as it is."""
+_RENAMED = {"timeout": "timeout_s", "deadline": "deadline_s", "max_wait": "max_wait_s"}
+_OWN = frozenset(
+    {"question", "answer", "choices", "tolerance", "require", "record", "replay", "prompt", "as_json"}
+    | {"quiet", "verbose"}
+)
+"""Options that are the command's own; all others are parameters of `fanin.vote`."""
 
 _EPILOG = """\b
 Exit codes: 0 decided; 1 nothing usable came back; 2 usage, input or configuration;
@@ -219,12 +207,22 @@ def _ask(options: dict[str, Any], answer: Answer, context: str | None) -> Verdic
 
 
 def _taped(options: dict[str, Any]) -> Any:
-    path, mode = options["record"] or options["replay"], "all" if options["record"] else "none"
-    if path is None:
+    if options["record"] is None and options["replay"] is None:
         return nullcontext()
     from fanin.taping import tape
 
-    return tape(path, mode=mode)
+    if options["record"] is not None:
+        return tape(options["record"], mode="all")
+    return tape(options["replay"], mode="none")
+
+
+def _parameters(options: dict[str, Any]) -> dict[str, Any]:
+    """What `fanin.vote` is given; an option that may be repeated and was left out is None."""
+    return {
+        _RENAMED.get(option, option): None if value == () else value
+        for option, value in options.items()
+        if option not in _OWN
+    }
 
 
 async def _hold(options: dict[str, Any], answer: Answer, context: str | None) -> Verdict:
@@ -252,8 +250,7 @@ async def _hold(options: dict[str, Any], answer: Answer, context: str | None) ->
                     answer=answer,
                     watch=shown.watch,
                     interrupt=interrupt,
-                    **{name: options[option] or None for name, option in _MAYBE.items()},
-                    **{name: options[option] for name, option in _PASSED.items()},
+                    **_parameters(options),
                 )
             except FaninError as error:
                 # Raised again outside, where no exception group is put around it.

@@ -86,8 +86,7 @@ def prose_wait_s(text: str) -> float | None:
     if wait is None:
         return None
     parts = [(float(number), unit.lower()) for number, unit in _PROSE_PART.findall(wait[1])]
-    total = sum(number * _UNIT_S[_WORDS.get(unit[:3], unit)] for number, unit in parts)
-    return total if parts and math.isfinite(total) else None
+    return sum(number * _UNIT_S[_WORDS.get(unit[:3], unit)] for number, unit in parts)
 
 
 def header_wait_s(headers: Iterable[tuple[str, str]], now_s: float) -> float | None:
