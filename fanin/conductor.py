@@ -147,7 +147,7 @@ class Conductor:
                 slots.release()
 
         self._began_s = self._clock.now_s()
-        if self._terms.deadline_s is not None and not self._replaying:
+        if self._terms.deadline_s is not None:
             self._ends_s = self._began_s + self._terms.deadline_s
         try:
             with _deadline(self._terms.deadline_s, self._replaying) as scope:

@@ -108,6 +108,10 @@ async def connect(
 
     tape = tape_on()
     replaying = tape is not None and tape.mode == "replay"
+    if key is not None:
+        from fanin.taping.scrub import remember
+
+        remember(key)
     models = (model,) if isinstance(model, str) else tuple(model or ())
     if tape is not None and replaying:
         backend, base_url, models = _from_tape(tape, backend, base_url, models)

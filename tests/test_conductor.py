@@ -645,6 +645,15 @@ async def test_a_replay_never_sleeps_and_minds_no_deadline() -> None:
 
 
 @pytest.mark.usefixtures("tape")
+async def test_a_replay_on_a_slow_machine_is_not_cut_and_tells_no_times() -> None:
+    set_tape(TapeOn("replay", "demo.json"))
+    backend = Scripted(scripts({0: [down(), "yes"]}), latency_s=lambda request: 500.0, http=True)
+    held = await hold(backend, 3, Terms(timeout_s=1.0, deadline_s=1.0))
+    assert [type(outcome) for outcome in held.outcomes] == [Sample] * 3
+    assert {event.at_s for event in held.conductor.events} == {0.0}
+
+
+@pytest.mark.usefixtures("tape")
 async def test_a_replay_moves_no_gate_and_passes_every_one() -> None:
     limiters = Limiters()
     await hold(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -13,6 +15,7 @@ from virtual_time import LOOPS, virtual
 
 from fanin.clock import LoopClock, StillClock
 from fanin.limiter import SHARED, Limiter, Limiters
+from fanin.policy import pacing
 from fanin.policy.pacing import Pace, refused, succeeded
 
 
@@ -55,23 +58,54 @@ def test_what_a_model_refuses_adds_up_and_is_sorted() -> None:
 
 
 def test_no_refusal_is_lost_between_threads() -> None:
-    """Episodes of 1 ms, each later than the one before, so that each has to add to the delay."""
-    limiter, threads = Limiter(), 4
-    turns = threading.Barrier(threads)
+    """Every refusal is an episode of its own here, so that each has to add to the delay."""
+    limiter, start = Limiter(), threading.Barrier(4)
 
     def refuse(mine: int) -> None:
-        for turn in range(50):
-            turns.wait(60)
-            limiter.refused(sent_s=1e9, told_s=0.001, now_s=mine + threads * turn)
-            limiter.learn((f"p{mine}-{turn}",))
+        start.wait(60)
+        for turn in range(500):
+            limiter.refused(sent_s=1e9, told_s=0.001, now_s=turn)
+            limiter.learn((f"parameter {mine} {turn % 20}",))
 
-    workers = [threading.Thread(target=refuse, args=(mine,)) for mine in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert limiter.pace.delay_s == pytest.approx(0.001 * 50 * threads)
-    assert len(limiter.refused_parameters) == 50 * threads
+    switch_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # the threads interrupt one another as often as they can
+    try:
+        workers = [threading.Thread(target=refuse, args=(mine,)) for mine in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+    finally:
+        sys.setswitchinterval(switch_s)
+    assert limiter.pace.delay_s == pytest.approx(0.001 * 500 * 4)
+    assert len(limiter.refused_parameters) == 20 * 4
+
+
+def test_the_state_is_read_and_written_under_one_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test above would find by luck alone."""
+    limiter, held = Limiter(), []
+
+    class Watched(tuple[str, ...]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[str]:
+            held.append(limiter._lock.locked())
+            return super().__iter__()
+
+    def watched(decide: Callable[..., Pace]) -> Callable[..., Pace]:
+        def decided(pace: Pace, **facts: float) -> Pace:
+            held.append(limiter._lock.locked())
+            return decide(pace, **facts)
+
+        return decided
+
+    monkeypatch.setattr(pacing, "refused", watched(refused))
+    monkeypatch.setattr(pacing, "succeeded", watched(succeeded))
+    limiter.refused(sent_s=0.0, told_s=1.0, now_s=0.0)
+    limiter.succeeded()
+    limiter.learn(Watched(("seed",)))
+    assert held == [True, True, True]
+    assert not limiter._lock.locked()
 
 
 def test_threads_find_the_same_limiter() -> None:

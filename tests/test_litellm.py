@@ -37,7 +37,10 @@ from fanin_backends.litellm import LiteLLM, library, open_backend
 from fanin_backends.litellm_errors import call_error
 from fanin_backends.refusals import Asked
 
-pytestmark = pytest.mark.skipif(find_spec("litellm") is None, reason="litellm is not installed")
+pytestmark = [
+    pytest.mark.skipif(find_spec("litellm") is None, reason="litellm is not installed"),
+    pytest.mark.slow,  # importing it takes seconds
+]
 
 KEY = "sk-test-0123456789abcdef"
 REQUEST = Request(0, "openai/some-model", (Message("user", "Is it so?"),))

@@ -154,12 +154,14 @@ def test_a_date_tells_the_seconds_until_it_and_none_when_past(seconds: int) -> N
 def test_all_forms_of_an_http_date_are_gmt_where_they_do_not_say_otherwise(
     date: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setenv("TZ", "America/New_York")
+    try:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("TZ", "America/New_York")
+            time.tzset()
+            assert wait_s((("retry-after", date),), "Slow down.", 784_111_700.0) == 77.0
+            assert header_wait_s((("retry-after", date),), 784_111_776.5) == 0.5
+    finally:
         time.tzset()
-        assert wait_s((("retry-after", date),), "Slow down.", 784_111_700.0) == 77.0
-        assert header_wait_s((("retry-after", date),), 784_111_776.5) == 0.5
-    time.tzset()
 
 
 def test_milliseconds_win_over_seconds_and_rubbish_over_nothing() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from doubles import Reply, Scripted, always, scripts, too_often
+from doubles import Reply, Scripted, always, down, scripts, too_often
 from virtual_time import LOOPS, virtual
 
 import fanin
@@ -19,6 +19,7 @@ from fanin.conductor import Interrupt
 from fanin.context import TapeOn, set_tape
 from fanin.errors import CallError, CassetteError, CassetteMissError, InputError, UnknownBackendError
 from fanin.policy.pricing import Price
+from fanin.policy.retrying import backoff_s
 from fanin.policy.variation import seed_of
 from fanin.values import Completion, Event, Usage
 from fanin.voting import as_answer
@@ -99,6 +100,14 @@ async def test_the_same_call_sends_the_same_requests_and_another_seed_others() -
     other = await sent(seed=1)
     assert [request.seed for request in other] == [seed_of(1, index) for index in range(5)]
     assert other != await sent()
+
+
+@pytest.mark.anyio
+async def test_waits_derive_from_the_seed_too() -> None:
+    for seed in (0, 5):
+        backend = Scripted(scripts({0: [down(), "yes"]}))
+        verdict = await fanin.vote("Is it?", backend=backend, runs=1, seed=seed)
+        assert verdict.events[1].wait_s == backoff_s(0, (seed, 0), 0, "error")
 
 
 @pytest.mark.anyio
@@ -463,6 +472,15 @@ async def test_a_recording_tape_is_told_where_it_was_made() -> None:
     await fanin.vote("Is it?", backend=backend, model=["y", "z"])
     assert (tape.backend, tape.base_url) == ("scripted", "http://localhost:1/v1")
     assert tape.models == ("x", "y", "z")
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("tape")
+async def test_a_replay_teaches_its_tape_nothing() -> None:
+    tape = TapeOn("replay", "demo.json", "groq", None, ("x",))
+    set_tape(tape)
+    await fanin.vote("Is it?", backend=Scripted(always("yes"), http=True), model="y")
+    assert tape == TapeOn("replay", "demo.json", "groq", None, ("x",))
 
 
 @pytest.mark.anyio
