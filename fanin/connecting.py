@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 
 import anyio
 import attrs
@@ -16,6 +17,10 @@ from fanin.values import Completion, Request
 
 GROUP = "fanin.backends"
 """The entry-point group in which backends are found, built-in ones too."""
+
+BUILT_IN = ("fake", "groq", "litellm", "ollama", "openai")
+"""Backends of this distribution. Their entry points are known, so that starting a command does not
+cost a scan of everything that is installed; a test holds this list against the entry points."""
 
 
 def known_backends() -> tuple[str, ...]:
@@ -38,15 +43,23 @@ def open_backend(
     `environ` is where keys and addresses are looked up (default: the process's). Raises
     UnknownBackendError (with the nearest name), MissingKeyError, MissingExtraError, InputError.
     """
-    from importlib.metadata import entry_points
-
-    found = [point for point in entry_points(group=GROUP) if point.name == name]
-    if not found:
-        raise _unknown(name)
+    opening = _opener(name)
     environ = os.environ if environ is None else environ
-    backend = found[0].load()(base_url=base_url, key=key, environ=environ, replaying=replaying)
+    backend = opening(base_url=base_url, key=key, environ=environ, replaying=replaying)
     assert isinstance(backend, Backend)
     return backend
+
+
+def _opener(name: str) -> Callable[..., object]:
+    if name in BUILT_IN:
+        built_in: Callable[..., object] = import_module(f"fanin_backends.{name}").open_backend
+        return built_in
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=GROUP, name=name):
+        installed: Callable[..., object] = point.load()
+        return installed
+    raise _unknown(name)
 
 
 def _unknown(name: str) -> UnknownBackendError:

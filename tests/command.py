@@ -11,9 +11,9 @@ from pathlib import Path
 import anyio
 import attrs
 import pytest
+from virtual_time import VirtualLoop
 
 from fanin.cli import main
-from virtual_time import VirtualLoop
 
 
 @attrs.frozen
@@ -58,8 +58,8 @@ def _standard_input(given: bytes | Path | None) -> Iterator[object]:
         reading, writing = os.pipe()
         os.write(writing, given)
         os.close(writing)
-        with open(reading, encoding="utf-8") as stream:
+        with os.fdopen(reading, encoding="utf-8") as stream:
             yield stream
     else:
-        with open(given or os.devnull, encoding="utf-8") as stream:
+        with Path(given or os.devnull).open(encoding="utf-8") as stream:
             yield stream

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import Command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fanin.cli import reading
 from fanin.cli import vote as vote_module
-from command import Command
 
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -44,7 +44,8 @@ def test_verbose_tells_every_call_and_every_reply(fanin: Command) -> None:
 
 
 def test_json_is_one_line_with_the_documented_keys_in_order(fanin: Command) -> None:
-    ended = fanin("vote", "Is it so?", "--backend", "fake", "-m", "yes,!500,!empty", "--retries", "0", "--json")
+    words = ("--backend", "fake", "-m", "yes,!500,!empty", "--retries", "0", "--json")
+    ended = fanin("vote", "Is it so?", *words)
     assert ended.out.count("\n") == 1
     found = json.loads(ended.out)
     assert list(found) == [
@@ -53,7 +54,12 @@ def test_json_is_one_line_with_the_documented_keys_in_order(fanin: Command) -> N
         *("backend", "models"),
     ]
     assert found["runs"] == {
-        **{"planned": 5, "valid": 2, "spoiled": 1, "failed": 2, "cancelled": 0, "unasked": 0},
+        "planned": 5,
+        "valid": 2,
+        "spoiled": 1,
+        "failed": 2,
+        "cancelled": 0,
+        "unasked": 0,
     }
     assert [failure["index"] for failure in found["failures"]] == [1, 4]
 
@@ -205,13 +211,12 @@ def test_nothing_that_a_model_says_reaches_the_terminal_unescaped(fanin: Command
     assert json.loads(told.out)["ballots"][0]["text"] == script
 
 
-def test_a_terminal_gets_a_table_without_markup(
-    fanin: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_gets_a_table_without_markup(fanin: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    ended = fanin("vote", "Which?", "--answer", "text", "--backend", "fake", "-m", "[red]a[/red],b,[red]a[/red]")
+    words = ("--answer", "text", "--backend", "fake", "-m", "[red]a[/red],b,[red]a[/red]")
+    ended = fanin("vote", "Which?", *words)
     assert ended.code == 0
     assert re.search(r"\[red\]a\[/red\] +3 +█+", ended.out)
     assert re.search(r"\bb +2 ", ended.out)
@@ -229,13 +234,18 @@ def test_ctrl_c_reports_what_is_there_and_keeps_no_tape(
         interrupt.stop()  # type: ignore[attr-defined]
 
     monkeypatch.setattr(vote_module, "_listen", stop_after_a_second)
-    words = ("vote", "Is it?", "--backend", "fake", "-m", "yes,yes@9,no@9", "--runs", "3", "-j", "2", "--json")
-    ended = fanin(*words)
+    words = ("--backend", "fake", "-m", "yes,yes@9,no@9", "--runs", "3", "-j", "2", "--json")
+    ended = fanin("vote", "Is it?", *words)
     found = json.loads(ended.out)
     assert ended.code == 130
     assert found["stopped"]["by"] == "interrupt"
     assert found["runs"] == {
-        **{"planned": 3, "valid": 1, "spoiled": 0, "failed": 2, "cancelled": 0, "unasked": 0},
+        "planned": 3,
+        "valid": 1,
+        "spoiled": 0,
+        "failed": 2,
+        "cancelled": 0,
+        "unasked": 0,
     }
     assert {failure["kind"] for failure in found["failures"]} == {"interrupted"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from virtual_time import virtual
 
 import fanin
 from fanin.answers import Answer
+from fanin.connecting import BUILT_IN, GROUP, known_backends
 from fanin.errors import EventLoopError
 from fanin.values import Message, Request
 
+YES_NO = fanin.YesNo()
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 
 
@@ -29,7 +32,7 @@ class Case:
     runs: int = 5
     tape: str | None = None
     context: str | None = None
-    answer: Answer = fanin.YesNo()
+    answer: Answer = YES_NO
     model: str | None = None
     loops: tuple[str, ...] = ("asyncio", "trio")
 
@@ -37,8 +40,12 @@ class Case:
         """The recorded vote, or with `options` another one."""
         context = None if self.context is None else (CASSETTES / "inputs" / self.context).read_text("utf-8")
         asked = {
-            **{"context": context, "answer": self.answer, "runs": self.runs, "model": self.model},
-            **{"backend": self.backend, "concurrency": concurrency},
+            "context": context,
+            "answer": self.answer,
+            "runs": self.runs,
+            "model": self.model,
+            "backend": self.backend,
+            "concurrency": concurrency,
         }
         return await fanin.vote(**{"question": self.question, **asked, **options})
 
@@ -145,12 +152,21 @@ async def test_complete_answers_one_request_or_raises_a_call_error(case: Case) -
     assert failed.value.message
 
 
+def test_the_built_in_backends_are_registered_like_any_other() -> None:
+    registered = {point.name: point.value for point in entry_points(group=GROUP)}
+    for name in BUILT_IN:
+        assert registered[name] == f"fanin_backends.{name}:open_backend"
+    assert known_backends() == tuple(sorted(registered))
+
+
 @pytest.mark.slow
 def test_litellm_says_that_it_does_not_run_on_trio() -> None:
     import trio
 
     async def ask() -> None:
-        await fanin.vote("Is it?", backend="litellm", model="openai/some-model", base_url="http://127.0.0.1:9")
+        await fanin.vote(
+            "Is it?", backend="litellm", model="openai/some-model", base_url="http://127.0.0.1:9"
+        )
 
     with pytest.raises(EventLoopError):
         trio.run(ask)

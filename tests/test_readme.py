@@ -55,7 +55,7 @@ def test_the_lines_do_what_they_say(
 def test_the_python_blocks_run(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     scope: dict[str, Any] = {"fanin": fanin, "text": (INPUTS / "change.txt").read_text("utf-8")}
-    exec(f"async def shown():\n{textwrap.indent(block, '    ')}", scope)  # noqa: S102
+    exec(f"async def shown():\n{textwrap.indent(block, '    ')}", scope)
     if '"openai"' in block:
         with fanin.tape(ROOT / "cassettes" / "openai.json"):
             anyio.run(scope["shown"])
