@@ -61,3 +61,14 @@ def test_the_python_blocks_run(block: str, monkeypatch: pytest.MonkeyPatch) -> N
             anyio.run(scope["shown"])
     else:
         anyio.run(scope["shown"])
+
+
+def test_the_demo_prints_what_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    shown = re.search(r"```\n\$ fanin (.*)\n((?:.*\n)*?)```", README)
+    assert shown is not None
+    ended = Command(monkeypatch, capsys)(*shlex.split(shown[1]))
+    assert ended.out + ended.err == shown[2]
+    assert shown[1] in (ROOT / "scripts" / "demo").read_text("utf-8")
