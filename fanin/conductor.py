@@ -37,6 +37,8 @@ Job: TypeAlias = Callable[[Run], Awaitable["Outcome | None"]]
 """What a run does: an outcome, or None where it was never asked. Raises nothing but FaninError."""
 Watch: TypeAlias = Callable[[Event], None]
 """Is told every event as it happens; must not block."""
+Enough: TypeAlias = Callable[[Sequence[Outcome]], bool]
+"""Whether these outcomes, in the order they came, are all that is needed."""
 
 _POSITIVE = in_range(1e-9, 1e9, "a number of seconds above 0, and 1e9 at most")
 
@@ -91,7 +93,9 @@ class Conducted:
     outcomes: tuple[Outcome, ...]
     """By index; runs that were never asked have none."""
     by: StoppedBy
-    """What ended it: `all`, `deadline`, `limit` or `interrupt`."""
+    """What ended it: `all`, `rule`, `deadline`, `limit` or `interrupt`."""
+    cancelled: int = 0
+    """Runs that were called back because there was enough."""
 
 
 class Conductor:
@@ -117,40 +121,39 @@ class Conductor:
         self._interrupt = interrupt or Interrupt()
         self._watch = watch
         self._seed = seed
-        self._began_s = 0.0
+        self._began_s = math.nan
         self._ends_s = math.inf
         self._progress: dict[int, Progress] = {}
         self._spent: set[str] = set()
         self.events: list[Event] = []
         """All events so far, in the order they happened."""
 
-    async def conduct(self, runs: Sequence[Run], job: Job) -> Conducted:
+    async def conduct(self, runs: Sequence[Run], job: Job, *, enough: Enough | None = None) -> Conducted:
         """Does `job` for every run, as many at once as the terms allow, the lowest index first.
 
-        Raises FaninError where a job does (a replay miss): the other runs are then cancelled.
+        The deadline counts from the first call of this method. With `enough`, the runs still out are
+        called back as soon as it says so. Raises FaninError where a job does (a replay miss): the other
+        runs are then cancelled.
         """
         outcomes: dict[int, Outcome] = {}
         slots = anyio.Semaphore(self._terms.concurrency)
+        satisfied = False
 
         async def one(run: Run) -> None:
+            nonlocal satisfied
             try:
-                if run.model in self._spent:
-                    return
-                RUN_INDEX.set(run.index)
-                self._progress[run.index] = Progress()
-                outcome = await job(run)
-                if outcome is not None:
-                    outcomes[run.index] = outcome
-                    if isinstance(outcome, Failure) and outcome.exhausted:
-                        self._spent.add(run.model)
+                outcome = await self._carry_out(run, job)
             finally:
                 slots.release()
+            if outcome is not None:
+                outcomes[run.index] = outcome
+                if enough is not None and enough(tuple(outcomes.values())):
+                    satisfied = True
+                    scope.cancel()
 
-        self._began_s = self._clock.now_s()
-        if self._terms.deadline_s is not None:
-            self._ends_s = self._began_s + self._terms.deadline_s
+        self._begin()
         try:
-            with _deadline(self._terms.deadline_s, self._replaying) as scope:
+            with self._until_the_deadline() as scope:
                 self._interrupt.covers(scope)
                 async with anyio.create_task_group() as group:
                     for run in runs:
@@ -159,24 +162,51 @@ class Conductor:
                         group.start_soon(one, run)
         except ExceptionGroup as errors:
             raise _first(errors) from None
-        return self._ended(runs, outcomes, cut=scope.cancelled_caught)
+        return self._ended(runs, outcomes, cut=scope.cancelled_caught, satisfied=satisfied)
 
-    def _ended(self, runs: Sequence[Run], outcomes: dict[int, Outcome], *, cut: bool) -> Conducted:
+    async def _carry_out(self, run: Run, job: Job) -> Outcome | None:
+        if run.model in self._spent:
+            return None
+        RUN_INDEX.set(run.index)
+        self._progress[run.index] = Progress()
+        outcome = await job(run)
+        if isinstance(outcome, Failure) and outcome.exhausted:
+            self._spent.add(run.model)
+        return outcome
+
+    def _begin(self) -> None:
+        if math.isnan(self._began_s):
+            self._began_s = self._clock.now_s()
+            if self._terms.deadline_s is not None:
+                self._ends_s = self._began_s + self._terms.deadline_s
+
+    def _until_the_deadline(self) -> anyio.CancelScope:
+        if self._replaying or math.isinf(self._ends_s):
+            return anyio.CancelScope()
+        return anyio.move_on_after(max(0.0, self._ends_s - self._clock.now_s()))
+
+    def _ended(
+        self, runs: Sequence[Run], outcomes: dict[int, Outcome], *, cut: bool, satisfied: bool
+    ) -> Conducted:
+        out = [run.index for run in runs if run.index not in outcomes and self._attempts(run.index)]
+        if satisfied and not self._interrupt.requested:
+            return Conducted(_by_index(outcomes), "rule", len(out))
         by: StoppedBy = "all"
         if cut:
             by = "interrupt" if self._interrupt.requested else "deadline"
+            for index in out:
+                outcomes[index] = _cut_short(index, by, self._attempts(index))
         elif any(isinstance(o, Failure) and o.kind == "deadline" for o in outcomes.values()):
             by = "deadline"
         elif self._spent:
             by = "limit"
         elif len(outcomes) < len(runs):
             by = "deadline"
-        for run in runs:
-            begun = self._progress.get(run.index)
-            if cut and run.index not in outcomes and begun is not None and begun.attempts:
-                kind, why = ("interrupted", "it was interrupted") if by == "interrupt" else _DEADLINE
-                outcomes[run.index] = Failure(run.index, kind, f"Cut short: {why}.", begun.attempts)  # type: ignore[arg-type]
-        return Conducted(tuple(outcomes[index] for index in sorted(outcomes)), by)
+        return Conducted(_by_index(outcomes), by)
+
+    def _attempts(self, index: int) -> int:
+        begun = self._progress.get(index)
+        return 0 if begun is None else begun.attempts
 
     async def ask(self, request: Request) -> Outcome | None:
         """One request to its end: passes the gate, calls, retries. None: the deadline left no time.
@@ -291,19 +321,20 @@ class Conductor:
             self._watch(event)
 
 
-_DEADLINE = ("deadline", "the deadline came")
+def _by_index(outcomes: dict[int, Outcome]) -> tuple[Outcome, ...]:
+    return tuple(outcomes[index] for index in sorted(outcomes))
+
+
+def _cut_short(index: int, by: StoppedBy, attempts: int) -> Failure:
+    if by == "interrupt":
+        return Failure(index, "interrupted", "Cut short: it was interrupted.", attempts)
+    return Failure(index, "deadline", "Cut short: the deadline came.", attempts)
 
 
 def _no_time(index: int, attempts: int) -> Failure | None:
     if not attempts:
         return None
     return Failure(index, "deadline", "The wait before the next call would end after the deadline.", attempts)
-
-
-def _deadline(deadline_s: float | None, replaying: bool) -> anyio.CancelScope:
-    if deadline_s is None or replaying:
-        return anyio.CancelScope()
-    return anyio.move_on_after(deadline_s)
 
 
 def _first(errors: ExceptionGroup[Exception]) -> Exception:

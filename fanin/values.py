@@ -126,6 +126,8 @@ class Variation:
     """The backend's own maximum: no rung lies above it."""
     seed: int = attrs.field(default=0, validator=whole(0, 2**63 - 1))
     """What every run's own seed and order of choices derive from."""
+    shuffled: bool = False
+    """Which run gets which model, system prompt and rung is shuffled by the seed, not in turn."""
 
 
 @attrs.frozen

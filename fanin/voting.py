@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
@@ -16,7 +16,7 @@ from fanin.backend import Backend
 from fanin.conductor import Conductor, Interrupt, Terms, Watch
 from fanin.connecting import connect
 from fanin.context import tape_on
-from fanin.ensemble import hold_vote
+from fanin.ensemble import Stopping, hold_vote
 from fanin.errors import CallError, FailureKind, InputError
 from fanin.policy.pricing import Price
 from fanin.stages.conclude import conclude
@@ -24,6 +24,9 @@ from fanin.stages.fan_out import fan_out
 from fanin.stages.gather import gather
 from fanin.values import Failure, Plan, Question, Stopped, StoppedBy, Variation
 from fanin.verdict import Verdict
+
+if TYPE_CHECKING:
+    from fanin.policy.stopping import Waves
 
 _STOPPED: dict[FailureKind, StoppedBy] = {"deadline": "deadline", "interrupted": "interrupt"}
 
@@ -66,6 +69,8 @@ async def vote(
     seed: int = 0,
     max_tokens: int = 2048,
     structured: bool = False,
+    stop: str = "all",
+    waves: Waves = "fit",
     concurrency: int = 8,
     timeout_s: float = 120.0,
     deadline_s: float | None = None,
@@ -87,6 +92,8 @@ async def vote(
       the same bytes.
     - `quorum`: valid ballots needed; None is more than half of the runs that count.
     - `structured`: ask for the backend's schema output instead of a last line `Answer: ...`.
+    - `stop`: the rule that spares runs, as `decided` or `certified:0.05`; `fanin.policy.stopping` has them
+      all. `waves`: how many runs are asked between two looks at it.
     - `timeout_s` bounds one call as a whole, `deadline_s` the whole vote, `max_wait_s` one wait that a
       provider asks for. Seconds.
     - `watch` is told every Event as it happens; `interrupt.stop()` ends the asking.
@@ -124,17 +131,18 @@ async def vote(
             max_temperature=opened.capabilities.max_temperature,
         )
         make_plan(models=wanted or ("?",))  # what is wrong with the plan is said before any call
+        stopping = _stopping(stop, waves, runs, quorum, kind)
         interrupt = interrupt or Interrupt()
         began_s = anyio.current_time()
         try:
             models = await _resolved(opened, wanted, terms, interrupt)
         except CallError as error:
             return _unreachable(make_plan(models=wanted or ("?",)), opened, error)
-        plan = make_plan(models=models)
+        plan = make_plan(models=models, shuffled=_certifies(stopping))
         _tell_tape(opened, models)
         terms = _later(terms, anyio.current_time() - began_s)
         conductor = Conductor(opened, terms, interrupt=interrupt, watch=watch, seed=seed)
-        return await hold_vote(plan, conductor, backend=opened.name, price=price)
+        return await hold_vote(plan, conductor, backend=opened.name, price=price, stopping=stopping)
 
 
 def vote_sync(question: str, **options: Any) -> Verdict:
@@ -160,10 +168,29 @@ def _plan(
     temperature_step: float,
     max_temperature: float,
     seed: int,
+    shuffled: bool = False,
     **rest: Any,
 ) -> Plan:
-    variation = Variation(models, systems, temperature, temperature_step, max_temperature, seed)
+    variation = Variation(models, systems, temperature, temperature_step, max_temperature, seed, shuffled)
     return Plan(variation=variation, **rest)
+
+
+def _stopping(stop: str, waves: Waves, runs: int, quorum: int | None, answer: Answer) -> Stopping | None:
+    """The stop rule that is meant; None for `all`, which needs none. Raises InputError."""
+    if stop == "all":
+        return None
+    from fanin.answers import Number
+    from fanin.policy.stopping import WAVES, parse_rule
+
+    if waves not in WAVES:
+        raise InputError("waves", f"one of {', '.join(WAVES)}", waves)
+    tolerant = isinstance(answer, Number) and bool(answer.abs_tol or answer.rel_tol)
+    return Stopping(parse_rule(stop, runs=runs, quorum=quorum, tolerance=tolerant), waves)
+
+
+def _certifies(stopping: Stopping | None) -> bool:
+    """Whether the rule's promise holds only for members that are asked in random order."""
+    return stopping is not None and stopping.rule.text.startswith("certified")
 
 
 async def _resolved(

@@ -49,7 +49,7 @@ def empty_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def nothing_of_this_machine(empty_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No key, no configuration file, no working directory and no limiter that another test left."""
     for name in os.environ:
-        if name.startswith(_PREFIXES) or name.upper() in _NAMES:
+        if name.startswith(_PREFIXES) or name.endswith("_API_KEY") or name.upper() in _NAMES:
             monkeypatch.delenv(name)
     empty = next(empty_folders)
     monkeypatch.setenv("HOME", str(empty))
@@ -103,9 +103,3 @@ def _allow(host: Any) -> None:
     except ValueError:
         pass
     raise NetworkRefused(f"tests reach nothing but loopback, and this one tried {name!r}")
-
-
-@pytest.fixture(scope="session")
-def repository() -> Path:
-    """The folder the tests belong to."""
-    return Path(__file__).parent.parent

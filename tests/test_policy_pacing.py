@@ -120,7 +120,7 @@ def test_every_success_takes_a_tenth_off_the_delay(history: list[Happening], cap
         if isinstance(moment.happened, Success):
             less = moment.before.delay_s * 0.9
             assert moment.after.delay_s == (less if less >= 0.001 else 0.0)
-            assert not moment.after.consecutive
+            assert moment.after.consecutive is False
 
 
 @given(histories, caps)
@@ -183,4 +183,5 @@ def test_refusals_one_after_the_other_wait_longer_each_time() -> None:
 
 def test_a_delay_below_a_millisecond_is_none() -> None:
     assert succeeded(Pace(delay_s=0.0012)).delay_s == pytest.approx(0.00108)
+    assert succeeded(Pace(delay_s=0.001 / DECAY)).delay_s == 0.001
     assert succeeded(Pace(delay_s=0.0011)).delay_s == 0.0

@@ -28,6 +28,11 @@ def test_prices_are_per_million_tokens() -> None:
     assert cost_usd(Usage(0, 0), Price(1, 1)) == 0.0
 
 
+def test_a_cost_has_nine_decimals() -> None:
+    assert cost_usd(Usage(1, 0), Price(0.0004, 0)) == 0.0
+    assert cost_usd(Usage(1, 0), Price(0.0016, 0)) == 2e-9
+
+
 def test_what_is_unknown_is_not_zero() -> None:
     assert cost_usd(Usage(1, 1), None) is None
     assert cost_usd(Usage(None, 1), Price(1, 1)) is None

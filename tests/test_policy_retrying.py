@@ -80,6 +80,15 @@ def test_ten_refusals_in_a_row_fail_a_run_and_fewer_do_not(happening: list[CallE
         assert isinstance(action, GiveUp) == fails
 
 
+def test_the_tenth_refusal_still_tells_the_others_how_long_to_wait() -> None:
+    error = CallError("rate_limit", "too often", retry_after_s=45.0)
+    assert decide(error, Tried(refusals=9)) == GiveUp(error, 45.0)
+    assert decide(CallError("auth", "no")) != GiveUp(error, 45.0)
+    spent = decide(CallError("rate_limit", "too often", retry_after_s=4500.0))
+    assert isinstance(spent, GiveUp)
+    assert spent.wait_s is None
+
+
 def test_refusals_for_the_rate_limit_use_up_no_retry() -> None:
     happening = [CallError("rate_limit", "too often")] * 9
     assert all(isinstance(action, Again) for _, action in carry_out(happening, 0))

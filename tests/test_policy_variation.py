@@ -139,6 +139,10 @@ def test_the_ladder_has_five_rungs_that_repeat() -> None:
     assert ladder(Variation(("m",)), 7) == [0.6, 0.7, 0.8, 0.9, 1.0, 0.6, 0.7]
 
 
+def test_a_temperature_has_six_decimals() -> None:
+    assert ladder(Variation(("m",), temperature=0.12345678, temperature_step=0), 1) == [0.123457]
+
+
 def test_the_ladder_stops_at_the_backend_s_maximum() -> None:
     high = Variation(("m",), temperature=0.8, max_temperature=1.0)
     assert ladder(high, 5) == [0.8, 0.9, 1.0, 1.0, 1.0]

@@ -71,6 +71,7 @@ part_lists = st.lists(st.tuples(names.filter(usable), texts), max_size=4, unique
 @example((("A", "> quoted\n> echo"),))
 @example((("A", "> === B ===\r> "),))
 @example((("=", "one sign is no header"),))
+@example((("A", "> a quotation\nand a reply"),))
 def test_every_text_can_be_got_back(parts: tuple[tuple[str, str], ...]) -> None:
     assert split(combine(parts)) == parts
 
@@ -115,6 +116,8 @@ def test_ordinary_texts_stand_untouched(text: str) -> None:
         ("\u2550\u2550 B", "> \u2550\u2550 B"),
         ("=\u200b= B", "> =\u200b= B"),
         ("=\u0335=", "> =\u0335="),
+        ("=\u20dd=", "> =\u20dd="),
+        ("=\x01=", "> =\x01="),
         ("\u2014\u2014\u2014 B \u2014\u2014\u2014", "> \u2014\u2014\u2014 B \u2014\u2014\u2014"),
         ("> echo\n> of a quotation", "> > echo\n> > of a quotation"),
         ("> one", "> > one"),
@@ -149,12 +152,13 @@ def test_parts_stand_in_the_order_given_with_a_blank_line_between() -> None:
     ],
 )
 def test_a_name_that_would_not_stand_in_a_header_is_refused(name: str) -> None:
-    with pytest.raises(InputError) as caught:
+    bound = "name must be one printable line without === and without space around it, not"
+    with pytest.raises(InputError, match=f"^{bound}") as caught:
         combine([("fine", "x"), (name, "y")])
     assert (caught.value.field, caught.value.value) == ("name", name)
 
 
 def test_a_name_stands_once() -> None:
-    with pytest.raises(InputError, match="used once") as caught:
+    with pytest.raises(InputError, match=r"^name must be used once, not 'A'$") as caught:
         combine([("A", "x"), ("B", "y"), ("A", "x")])
     assert caught.value.value == "A"

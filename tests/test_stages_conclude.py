@@ -272,6 +272,23 @@ def test_answers_are_shown_as_they_are_counted_and_ballots_add_up_to_the_votes()
     assert [ballot.choice for ballot in verdict.ballots] == ["A", "A", "B", "A"]
 
 
+def test_a_structured_reply_is_read_as_the_json_it_is() -> None:
+    reply = '{"reasoning": "It is an a.\\nAnswer: b", "answer": "a"}'
+    outcomes = [Sample(0, Completion(reply))]
+    assert concluded(plan_of(1, Text(), structured=True), outcomes).answer == "a"
+    assert concluded(plan_of(1, Text()), outcomes).answer != "a"
+
+
+def test_nothing_is_shown_where_there_is_no_winner() -> None:
+    class Picky(Plain):
+        def show(self, choice: str) -> str:
+            assert choice in ("a", "b")
+            return choice
+
+    verdict = concluded(plan_of(2, Picky()), outcomes_of(["a", "b"]))
+    assert (verdict.outcome, verdict.answer) == ("tie", None)
+
+
 def test_a_reply_that_was_cut_off_is_no_vote_whatever_it_says() -> None:
     finishes: list[Finish] = ["stop", "length", "refusal", "content_filter"]
     outcomes = [Sample(i, Completion("Answer: a", finish)) for i, finish in enumerate(finishes)]

@@ -49,6 +49,11 @@ def test_runs_are_identical_where_nothing_but_the_seed_differs(
     variation: Variation, options: tuple[str, ...], identical: bool
 ) -> None:
     assert identical_runs(plan_of(6, variation, options)) is identical
+    assert identical_runs(plan_of(2, ONE_MODEL)) is False
+
+
+def test_two_runs_can_be_identical() -> None:
+    assert identical_runs(plan_of(2, Variation(("m",), temperature_step=0)))
 
 
 def test_one_run_is_not_identical_to_any_other() -> None:

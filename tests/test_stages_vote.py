@@ -48,7 +48,7 @@ def test_only_the_runs_that_a_stop_rule_spared_do_not_count(tally: Tally) -> Non
 def test_what_was_cut_counts_unless_a_rule_was_satisfied(
     came_to: list[str], cancelled: int, unasked: int
 ) -> None:
-    cut = tally_of(came_to, cancelled=cancelled, unasked=unasked)
+    cut = vote(ballots_of(came_to), gathered_of(came_to, cancelled, unasked), Plain())
     assert cut.counting == cut.runs.planned
     ruled = tally_of(came_to, cancelled=cancelled, unasked=unasked, spared=True)
     assert ruled.counting == len(came_to)

@@ -474,23 +474,28 @@ def test_a_miss_tells_one_changed_word_of_the_prompt() -> None:
     assert "temperature" not in said
 
 
-def test_a_miss_prefers_the_same_run_and_then_the_likest_request() -> None:
-    other = [{"role": "user", "content": "Which one is a mammal?"}]
+def test_the_nearest_is_of_the_same_run_where_there_is_one() -> None:
+    tape_ = recorded([(0, raw(chat()), ""), (1, raw(chat(seed=8, temperature=0.7)), "")])
+    assert "interaction 2, of run 1. What differs: temperature is 0.6" in miss(tape_, raw(chat()), run=1)
+
+
+def test_the_nearest_has_the_same_address_before_all_and_then_the_same_model() -> None:
+    model, address = chat(seed=8, temperature=0.7), chat(seed=8, temperature=0.7, model="n")
     tape_ = recorded(
-        [
-            (0, raw(chat(seed=1)), ""),
-            (1, raw(chat(model="n")), ""),
-            (1, raw(chat(messages=other)), ""),
-            (1, raw(chat(seed=2), url=URL + "2"), ""),
-        ]
+        [(0, raw(chat(model="n")), ""), (0, raw(model), ""), (0, raw(chat(), url=URL + "2"), "")]
     )
-    near = next(each for each in tape_.interactions if each.run == 1 and '"n"' in each.request.canonical)
-    place = tape_.interactions.index(near) + 1
-    said = miss(tape_, raw(chat(model="n", seed=1)), run=1)
-    assert f"interaction {place}, of run 1. What differs: seed is 1, on the tape 7." in said
-    assert "messages" in miss(
-        tape_, raw(chat(messages=[{"role": "user", "content": "Which is a mammal?"}])), run=1
+    assert "What differs: temperature is 0.6, on the tape 0.7; seed is 7, on the tape 8." in miss(
+        tape_, raw(chat())
     )
+    tape_ = recorded([(0, raw(address), ""), (0, raw(chat(), url=URL + "2"), "")])
+    assert "What differs: model is m, on the tape n; temperature" in miss(tape_, raw(chat()))
+
+
+def test_the_nearest_of_equals_has_the_likest_prompt() -> None:
+    prompts = ("Short?", PROMPT, "Which one of these is a mammal: a whale, a shark or a tuna? Think first.")
+    tape_ = recorded([(0, raw({"model": "m", "prompt": prompt}), "") for prompt in prompts])
+    said = miss(tape_, raw({"model": "m", "prompt": PROMPT.replace("renew", "end")}))
+    assert "[-renew-]{+end+}" in said
 
 
 def test_a_miss_tells_that_it_was_asked_too_often() -> None:

@@ -26,6 +26,17 @@ def print_json(verdict: Verdict) -> None:
     click.echo(text)
 
 
+def print_rules() -> None:
+    """Every stop rule, how it is written, and what it costs."""
+    from fanin.policy.stopping.parsing import PRICED, RULES
+
+    formatter = click.HelpFormatter(width=100)
+    formatter.write_dl([(kind.form, kind.price) for kind in RULES.values()])
+    formatter.write_paragraph()
+    formatter.write_text(PRICED)
+    click.echo(formatter.getvalue(), nl=False)
+
+
 def print_verdict(verdict: Verdict, *, quiet: bool, verbose: bool, answer_too: bool) -> None:
     """The answer on stdout (a table on a terminal, a bare line elsewhere), the rest on stderr."""
     terminal = sys.stdout.isatty()

@@ -73,6 +73,19 @@ def _settings(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
     type=click.Choice(["high", "medium"]),
     help="Exit 3 where the agreement is lower.",
 )
+@click.option(
+    "--stop",
+    default="all",
+    metavar="RULE",
+    help="When to stop asking, as decided or certified:0.05; --stop help lists the rules and their prices.",
+)
+@click.option(
+    "--waves",
+    type=click.Choice(["one", "fit", "all"]),
+    default="fit",
+    help="Runs between two looks at --stop: one, as many as could settle it, or all (and what no longer "
+    "matters is cancelled, so that the bytes depend on who answers first).",
+)
 @click.option("-j", "--concurrency", type=int, default=8, help="Calls in flight at once.")
 @click.option("--timeout", type=Duration(), default="120", help="The longest one call may take, as a whole.")
 @click.option("--deadline", type=Duration(), help="The longest the whole vote may take.")
@@ -117,9 +130,12 @@ def _leave(error: FaninError) -> click.exceptions.Exit:
 
 def _vote(options: dict[str, Any]) -> int:
     from fanin.cli.exits import exit_code
-    from fanin.cli.output import print_json, print_verdict
+    from fanin.cli.output import print_json, print_rules, print_verdict
     from fanin.cli.reading import piped_context
 
+    if options["stop"] == "help":
+        print_rules()
+        return 0
     _check_pairs(options)
     quiet = options["quiet"]
     answer = _answer(options, quiet)

@@ -39,23 +39,31 @@ def order_of(options: tuple[str, ...], seed: int, index: int) -> tuple[str, ...]
     return tuple(sorted(options, key=lambda option: stable_hash("order", seed, index, option)))
 
 
-def temperature_of(variation: Variation, index: int) -> float | None:
-    """The temperature of one run; None where the plan leaves it to the provider."""
+def temperature_of(variation: Variation, place: int) -> float | None:
+    """The temperature of the run in that place; None where the plan leaves it to the provider."""
     if variation.temperature is None:
         return None
-    rung = index // (len(variation.models) * len(variation.systems)) % RUNGS
+    rung = place // (len(variation.models) * len(variation.systems)) % RUNGS
     # Rounded so that 0.6 + 2 * 0.1 is sent, and taped, as 0.8.
     return min(round(variation.temperature + rung * variation.temperature_step, 6), variation.max_temperature)
 
 
-def vary(variation: Variation, index: int, options: tuple[str, ...]) -> Run:
-    """The run of that index: model, system prompt, temperature, seed and order of the options."""
+def places_of(variation: Variation, runs: int) -> tuple[int, ...]:
+    """For each of so many runs, whose turn it takes: its own, or where shuffled another one's."""
+    if not variation.shuffled:
+        return tuple(range(runs))
+    return tuple(sorted(range(runs), key=lambda place: stable_hash("place", variation.seed, place)))
+
+
+def vary(variation: Variation, index: int, place: int, options: tuple[str, ...]) -> Run:
+    """The run of that index: model, system prompt and rung as its place in turn has them, and a seed and
+    an order of the options of its own."""
     models, systems = variation.models, variation.systems
     return Run(
         index=index,
-        model=models[index % len(models)],
-        temperature=temperature_of(variation, index),
+        model=models[place % len(models)],
+        temperature=temperature_of(variation, place),
         seed=seed_of(variation.seed, index),
-        system=systems[index // len(models) % len(systems)],
+        system=systems[place // len(models) % len(systems)],
         order=order_of(options, variation.seed, index),
     )

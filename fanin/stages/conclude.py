@@ -24,8 +24,11 @@ def conclude(
     backend: str,
     price: Price | None = None,
     events: tuple[Event, ...] = (),
+    remarks: Sequence[str] = (),
 ) -> Verdict:
     """The verdict on the outcomes of a plan; `runs` are the plan's own, by index.
+
+    `remarks` are sentences that the advice says too.
 
     The same outcomes give the same verdict in any order of arrival (`events` apart).
     """
@@ -43,7 +46,7 @@ def conclude(
         confidence=float(tally.support),
         confidence_kind="agreement",
         pattern=shape,
-        advice=" ".join([ADVICE[shape], *_remarks(plan, tally, ballots, gathered)]),
+        advice=" ".join([ADVICE[shape], *remarks, *_remarks(plan, tally, ballots, gathered)]),
         stopped=stopped,
         votes={plan.answer.show(choice): votes for choice, votes in tally.counts},
         runs=tally.runs,

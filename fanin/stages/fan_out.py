@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from fanin.policy.variation import vary
+from fanin.policy.variation import places_of, vary
 from fanin.values import Plan, Run
 
 
 def fan_out(plan: Plan) -> tuple[Run, ...]:
     """The runs of a plan, index 0 to runs - 1, each with what sets it apart from the others."""
-    return tuple(vary(plan.variation, index, plan.answer.options) for index in range(plan.runs))
+    places = places_of(plan.variation, plan.runs)
+    return tuple(
+        vary(plan.variation, index, place, plan.answer.options) for index, place in enumerate(places)
+    )
 
 
 def identical_runs(plan: Plan) -> bool:

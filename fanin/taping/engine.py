@@ -73,10 +73,6 @@ class TapeCassette(Cassette):  # type: ignore[misc]  # vcrpy has no types
         body = response["body"].get("string") or b""
         self._deck.answered(self._raw(request), RawResponse(response["status"]["code"], headers, body))
 
-    def find_requests_with_most_matches(self, request: Any) -> list[Any]:
-        """None: vcrpy's aiohttp patch asks, to guess where a redirect led. Ours is found by its key."""
-        return []
-
     def _raw(self, request: Any) -> RawRequest:
         body = _bytes(read_body(request), self._path)
         return RawRequest(request.method, request.uri, header(request.headers, "content-type"), body)

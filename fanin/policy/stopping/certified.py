@@ -118,7 +118,7 @@ def error_bound(needed: tuple[int, ...], cap: int, alpha: Fraction) -> float:
 
 def votes_needed(constant: Fraction, cap: int) -> tuple[int, ...]:
     """For b = 0, 1, ... the smallest a with E(a, b) >= `constant`, as far as a + b <= `cap`. Exact."""
-    needed = []
+    needed: list[int] = []
     lead, second = 0, 0
     n, tail = 4, 15  # tail = C(n, second + 1) + ... + C(n, n)
     while True:
@@ -178,7 +178,7 @@ def _ranks_after(rank: int, needed: tuple[int, ...], cap: int) -> float:
     pi_r <= r^-first + C(cap, again) r^-again, each summed as an integral.
     """
     first = needed[0]
-    rest = rank ** (1.0 - first) / (first - 1)
+    rest: float = rank ** (1.0 - first) / (first - 1)
     if len(needed) > 1:
         again = needed[1]
         rest += comb(cap, again) * rank ** (1.0 - again) / (again - 1)

@@ -9,9 +9,8 @@ votes for the leader, b for the runner-up, v valid ballots and a quorum of K (mo
 - then the grade is certain where it is the same with no further vote for the winner and with r;
 - a tie, and `failed`, are never certain before the last run: one more vote breaks them.
 
-The verdict over the a + r' runs that were asked is then the full vote's too: its support lies between
-a/N and (a + r)/N, since a/N <= a/(N - r) <= (a + r)/N, its valid ballots between v and v + r, and the
-grade grows with both.
+The verdict over the N - r runs that were asked is then the full vote's too: its support lies between
+theirs, a/N <= a/(N - r) <= (a + r)/N, its valid ballots are v, and the grade grows with both.
 """
 
 from __future__ import annotations

@@ -1,0 +1,71 @@
+"""`voi`: its table against the plain recursion that it stands for."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from stopping_cases import seen_after
+
+from fanin.policy.stopping import parse_rule
+from fanin.policy.stopping.posterior import posterior_votes
+from fanin.policy.stopping.voi import LOSS, MOST_RUNS, SURE, voi_votes
+
+
+@pytest.mark.parametrize("planned", [1, 2, 3, 8, 15])
+def test_it_stops_where_going_on_costs_more_than_it_mends(planned: int) -> None:
+    """The recursion over leader, runner-up and neither, without symmetry and without a shortcut."""
+    sure = posterior_votes(SURE, planned)
+
+    @cache
+    def risk(one: int, other: int, neither: int) -> float:
+        if one + other + neither == planned:
+            return 1.0 if other > one else 0.5 if other == one else 0.0
+        return mean(risk, one, other, neither)
+
+    @cache
+    def cost(one: int, other: int, neither: int) -> float:
+        stopped, going_on = both(one, other, neither)
+        return stopped if is_sure(one, other) else min(stopped, going_on)
+
+    def both(one: int, other: int, neither: int) -> tuple[float, float]:
+        if one + other + neither == planned:
+            return 0.0, 0.0
+        stopped = LOSS * (risk(one, other, neither) if one >= other else risk(other, one, neither))
+        return stopped, 1 + mean(cost, one, other, neither)
+
+    def is_sure(one: int, other: int) -> bool:
+        lead, second = max(one, other), min(one, other)
+        return second < len(sure) and lead >= sure[second]
+
+    def mean(of: object, one: int, other: int, neither: int) -> float:
+        weights = one + 1, other + 1, neither + 0.5
+        after = (one + 1, other, neither), (one, other + 1, neither), (one, other, neither + 1)
+        return sum(w * of(*state) for w, state in zip(weights, after, strict=True)) / sum(weights)  # type: ignore[operator]
+
+    for asked in range(planned):
+        for second in range(asked // 2 + 1):
+            for lead in range(second + 1, asked - second + 1):
+                stopped, going_on = both(lead, second, asked - lead - second)
+                stops = is_sure(lead, second) or stopped <= going_on
+                assert (lead >= voi_votes(planned)[asked][second]) == stops, (asked, lead, second)
+
+
+def test_the_table_has_a_place_for_every_state() -> None:
+    for planned in (1, 2, 7, 40):
+        table = voi_votes(planned)
+        assert [len(row) for row in table] == [asked // 2 + 1 for asked in range(planned + 1)]
+
+
+def test_it_stops_sooner_near_the_end() -> None:
+    early, late = parse_rule("voi", runs=40), parse_rule("voi", runs=12)
+    votes = seen_after("aaaaaabbbb")
+    assert not early.satisfied(votes)
+    assert not late.satisfied(votes)
+    assert late.satisfied(seen_after("aaaaaaabbb"))
+    assert not early.satisfied(seen_after("aaaaaaabbb"))
+
+
+@pytest.mark.slow
+def test_the_largest_table() -> None:
+    assert len(voi_votes(MOST_RUNS)) == MOST_RUNS + 1
