@@ -107,15 +107,7 @@ async def vote(
     wanted = _texts(model, "model")
     terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s)
     async with AsyncExitStack() as stack:
-        opened: Backend
-        if backend is None or isinstance(backend, str):
-            opened = await stack.enter_async_context(connect(backend, model=wanted, base_url=base_url))
-        elif not isinstance(backend, Backend) or isinstance(backend, type):
-            raise InputError("backend", "a name or an open backend", backend)
-        elif base_url is not None:
-            raise InputError("base_url", "left out with an open backend", base_url)
-        else:
-            opened = backend
+        opened = await _opened(stack, backend, wanted, base_url)
         make_plan = functools.partial(
             _plan,
             question=asked,
@@ -143,6 +135,19 @@ async def vote(
         terms = _later(terms, anyio.current_time() - began_s)
         conductor = Conductor(opened, terms, interrupt=interrupt, watch=watch, seed=seed)
         return await hold_vote(plan, conductor, backend=opened.name, price=price, stopping=stopping)
+
+
+async def _opened(
+    stack: AsyncExitStack, backend: str | Backend | None, models: tuple[str, ...], base_url: str | None
+) -> Backend:
+    """The backend that is meant; one that is opened here is closed with the stack."""
+    if backend is None or isinstance(backend, str):
+        return await stack.enter_async_context(connect(backend, model=models, base_url=base_url))
+    if not isinstance(backend, Backend) or isinstance(backend, type):
+        raise InputError("backend", "a name or an open backend", backend)
+    if base_url is not None:
+        raise InputError("base_url", "left out with an open backend", base_url)
+    return backend
 
 
 def vote_sync(question: str, **options: Any) -> Verdict:

@@ -55,9 +55,12 @@ def places_of(variation: Variation, runs: int) -> tuple[int, ...]:
     return tuple(sorted(range(runs), key=lambda place: stable_hash("place", variation.seed, place)))
 
 
-def vary(variation: Variation, index: int, place: int, options: tuple[str, ...]) -> Run:
-    """The run of that index: model, system prompt and rung as its place in turn has them, and a seed and
-    an order of the options of its own."""
+def vary(variation: Variation, index: int, options: tuple[str, ...], place: int | None = None) -> Run:
+    """The run of that index, with a seed and an order of the options of its own.
+
+    Model, system prompt and rung are those of its `place` in turn; None is the index itself.
+    """
+    place = index if place is None else place
     models, systems = variation.models, variation.systems
     return Run(
         index=index,

@@ -10,7 +10,7 @@ def fan_out(plan: Plan) -> tuple[Run, ...]:
     """The runs of a plan, index 0 to runs - 1, each with what sets it apart from the others."""
     places = places_of(plan.variation, plan.runs)
     return tuple(
-        vary(plan.variation, index, place, plan.answer.options) for index, place in enumerate(places)
+        vary(plan.variation, index, plan.answer.options, place) for index, place in enumerate(places)
     )
 
 
