@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -272,22 +273,27 @@ async def _hold(options: dict[str, Any], answer: Answer, context: str | None) ->
                 # Raised again outside, where no exception group is put around it.
                 result = error
         group.cancel_scope.cancel()
+    if interrupt.requested:
+        # Nobody listens any more, and the second Ctrl-C may come while the report is being written.
+        signal.signal(signal.SIGINT, _leave_at_once)
     if isinstance(result, FaninError):
         raise result
     return result
 
 
+def _leave_at_once(*_: object) -> None:
+    sys.stderr.flush()
+    os._exit(130)
+
+
 async def _listen(interrupt: Any, shown: Any) -> None:
     """Ctrl-C once stops the asking, twice leaves at once."""
-    import signal
-
     import anyio
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             if interrupt.requested:
                 shown.__exit__(None, None, None)
-                sys.stderr.flush()
-                os._exit(130)
+                _leave_at_once()
             interrupt.stop()
             shown.stopping()
