@@ -51,13 +51,18 @@ class InputError(FaninError):
     """A value that cannot be used: `field` names it, `bound` what it must be, `value` what it was."""
 
     def __init__(self, field: str, bound: str, value: object, *, mend: str | None = None) -> None:
-        shown = repr(value)
+        shown = "a number of thousands of digits" if _is_giant(value) else repr(value)
         if len(shown) > 80:
             shown = f"{shown[:77]}..."
         super().__init__(f"{field} must be {bound}, not {shown}", mend=mend)
         self.field = field
         self.bound = bound
         self.value = value
+
+
+def _is_giant(value: object) -> bool:
+    """Whether Python refuses to write the number out (its default limit is 4,300 digits)."""
+    return isinstance(value, int) and value.bit_length() > 10_000
 
 
 class ConfigError(FaninError):

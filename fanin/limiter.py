@@ -1,14 +1,13 @@
 """What all calls of one account and model share: their pace, and what the model refuses.
 
 One `Limiter` an account and model, for the whole process: every vote finds the same one without
-being told. It holds a state of `fanin.policy.pacing` and sleeps as that says; it decides nothing.
+being told. It holds a state of `fanin.policy.pacing`; the conductor waits as that says.
 """
 
 from __future__ import annotations
 
 import threading
 
-from fanin.clock import Clock
 from fanin.policy import pacing
 
 
@@ -33,11 +32,6 @@ class Limiter:
     def wait_s(self, now_s: float) -> float:
         """Seconds until a request may pass."""
         return pacing.wait_s(self._pace, now_s)
-
-    async def passage(self, clock: Clock) -> None:
-        """Comes back when the gate is open; it may have moved later while this waited."""
-        while (wait := self.wait_s(clock.now_s())) > 0:
-            await clock.sleep(wait)
 
     def refused(self, *, sent_s: float, told_s: float, now_s: float) -> None:
         """A request sent at `sent_s` was refused, with `told_s` seconds to wait."""

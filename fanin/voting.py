@@ -129,7 +129,7 @@ async def vote(
         try:
             models = await _resolved(opened, wanted, terms, interrupt)
         except CallError as error:
-            return _unreachable(make_plan(models=wanted or ("?",)), opened, error)
+            return _unreachable(make_plan(models=wanted or ("?",)), wanted, opened, error)
         plan = make_plan(models=models, shuffled=_certifies(stopping))
         _tell_tape(opened, models)
         terms = _later(terms, anyio.current_time() - began_s)
@@ -220,7 +220,7 @@ def _later(terms: Terms, spent_s: float) -> Terms:
     return attrs.evolve(terms, deadline_s=max(terms.deadline_s - spent_s, 1e-9))
 
 
-def _unreachable(plan: Plan, backend: Backend, error: CallError) -> Verdict:
+def _unreachable(plan: Plan, wanted: tuple[str, ...], backend: Backend, error: CallError) -> Verdict:
     """The verdict where not even the list of models could be had: every run failed for that reason.
 
     Where a deadline or an interrupt came first, no run was asked at all.
@@ -229,7 +229,8 @@ def _unreachable(plan: Plan, backend: Backend, error: CallError) -> Verdict:
     by = _STOPPED.get(error.kind, "all")
     outcomes = [Failure(run.index, error.kind, str(error)) for run in runs if by == "all"]
     gathered = gather(outcomes, len(runs))
-    return conclude(plan, runs, gathered, stopped=Stopped(by), backend=backend.name)
+    verdict = conclude(plan, runs, gathered, stopped=Stopped(by), backend=backend.name)
+    return attrs.evolve(verdict, models=wanted)
 
 
 def _tell_tape(backend: Backend, models: tuple[str, ...]) -> None:

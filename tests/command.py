@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,8 +45,10 @@ class Command:
             patch.setattr(sys, "stdin", given)
             patch.setattr(anyio, "run", run_virtually)
             self.captured.readouterr()
+            interrupted = signal.getsignal(signal.SIGINT)
             with pytest.raises(SystemExit) as left:
                 main()
+            signal.signal(signal.SIGINT, interrupted)
         wrote = self.captured.readouterr()
         code = left.value.code
         assert code is None or isinstance(code, int)

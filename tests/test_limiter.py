@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import pytest
-from doubles import SharedClock
 from virtual_time import LOOPS, virtual
 
 from fanin.clock import LoopClock, StillClock
@@ -122,29 +121,6 @@ def test_threads_find_the_same_limiter() -> None:
         worker.join(60)
     assert len(found) == 8
     assert len(set(map(id, found))) == 1
-
-
-@pytest.mark.anyio
-async def test_a_passage_waits_for_the_gate_though_it_moves() -> None:
-    limiter, clock = Limiter(), LoopClock()
-    began_s = clock.now_s()
-    limiter.refused(sent_s=began_s, told_s=5.0, now_s=began_s)
-
-    async def refuse_again() -> None:
-        await anyio.sleep(3.0)
-        limiter.refused(sent_s=began_s, told_s=4.0, now_s=clock.now_s())
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(refuse_again)
-        await limiter.passage(clock)
-    assert clock.now_s() == pytest.approx(began_s + 7.0)
-
-
-@pytest.mark.anyio
-async def test_an_open_gate_is_passed_at_once() -> None:
-    clock = SharedClock()
-    await Limiter().passage(clock)
-    assert clock.slept_s == []
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fanin.errors import InputError
-from fanin.policy.variation import RUNGS, order_of, seed_of, stable_hash, temperature_of, unit, vary
+from fanin.policy.variation import (
+    RUNGS,
+    order_of,
+    places_of,
+    seed_of,
+    stable_hash,
+    temperature_of,
+    unit,
+    vary,
+)
 from fanin.values import Variation
 
 seeds = st.integers(0, 2**63 - 1)
@@ -129,6 +139,28 @@ def test_no_temperature_lies_above_the_maximum(variation: Variation, index: int)
     else:
         assert temperature is not None
         assert 0 <= temperature <= variation.max_temperature
+
+
+@given(variations(), st.integers(0, 60))
+def test_shuffled_runs_take_one_another_s_places_and_no_other(variation: Variation, runs: int) -> None:
+    assert places_of(variation, runs) == tuple(range(runs))
+    shuffled = attrs.evolve(variation, shuffled=True)
+    assert sorted(places_of(shuffled, runs)) == list(range(runs))
+
+
+@given(variations(), indexes, indexes, option_sets)
+def test_a_place_gives_model_system_and_rung_and_an_index_seed_and_order(
+    variation: Variation, index: int, place: int, options: tuple[str, ...]
+) -> None:
+    run = vary(variation, index, options, place)
+    own, other = vary(variation, index, options), vary(variation, place, options)
+    assert (run.index, run.seed, run.order) == (index, own.seed, own.order)
+    assert (run.model, run.system, run.temperature) == (other.model, other.system, other.temperature)
+
+
+def test_shuffled_places_stay_as_they_are_or_no_tape_replays() -> None:
+    assert places_of(Variation(("m",), shuffled=True), 6) == (2, 3, 0, 4, 5, 1)
+    assert places_of(Variation(("m",), shuffled=True, seed=3), 6) == (0, 3, 4, 5, 1, 2)
 
 
 def ladder(variation: Variation, runs: int) -> list[float | None]:

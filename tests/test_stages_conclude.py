@@ -246,8 +246,8 @@ def test_a_parameter_that_was_left_out_is_said_and_no_temperature_is_claimed() -
     ]
     verdict = concluded(plan, outcomes)
     assert verdict.advice == (
-        "Every run says the same: proceed. Asked without seed, which x does not accept. "
-        "Asked without temperature, which x, y does not accept."
+        "Every run says the same: proceed. Asked without seed, which is refused by x. "
+        "Asked without temperature, which is refused by x, y."
     )
     assert [ballot.temperature for ballot in verdict.ballots] == [None, None, 0.7, 0.7]
 

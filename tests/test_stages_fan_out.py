@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,18 @@ def test_there_is_one_run_an_index_and_each_is_its_own(runs: int, seed: int, mod
     assert [run.index for run in fanned] == list(range(runs))
     assert len({run.seed for run in fanned}) == runs
     assert list(fanned) == [vary(plan.variation, index, ("a", "b", "c")) for index in range(runs)]
+
+
+@given(st.integers(1, 40), st.integers(0, 2**63 - 1))
+def test_shuffled_runs_are_the_same_runs_in_other_places(runs: int, seed: int) -> None:
+    variation = Variation(("x", "y"), ("s", None), seed=seed)
+    in_turn = fan_out(plan_of(runs, variation))
+    shuffled = fan_out(plan_of(runs, attrs.evolve(variation, shuffled=True)))
+    assert [(run.index, run.seed) for run in shuffled] == [(run.index, run.seed) for run in in_turn]
+    told_apart = [
+        [(run.model, str(run.system), run.temperature) for run in fanned] for fanned in (in_turn, shuffled)
+    ]
+    assert sorted(told_apart[0]) == sorted(told_apart[1])
 
 
 @given(st.integers(1, 39), st.integers(1, 40))

@@ -80,7 +80,8 @@ def _remarks(plan: Plan, tally: Tally, ballots: Sequence[Ballot], gathered: Gath
         named = "; ".join(f"{model} says {winner}" for model, winner in by_model.items())
         remarks.append(f"The models differ: {named}.")
     for parameter, refusing in _left_out(ballots, gathered, plan.variation.models).items():
-        remarks.append(f"Asked without {parameter}, which {', '.join(refusing)} does not accept.")
+        instead = "with max_completion_tokens instead of" if parameter == "max_tokens" else "without"
+        remarks.append(f"Asked {instead} {parameter}, which is refused by {', '.join(refusing)}.")
     return remarks
 
 
