@@ -99,7 +99,10 @@ class Conducted:
 
 
 class Conductor:
-    """Carries out the runs of one vote against one backend."""
+    """Carries out the runs of one vote against one backend.
+
+    `after_s` is the time at which its first event happens, where it goes on with what others began.
+    """
 
     def __init__(
         self,
@@ -111,6 +114,7 @@ class Conductor:
         interrupt: Interrupt | None = None,
         watch: Watch | None = None,
         seed: int = 0,
+        after_s: float = 0.0,
     ) -> None:
         self._backend = backend
         self._terms = terms
@@ -121,6 +125,7 @@ class Conductor:
         self._interrupt = interrupt or Interrupt()
         self._watch = watch
         self._seed = seed
+        self._after_s = after_s
         self._began_s = math.nan
         self._ends_s = math.inf
         self._progress: dict[int, Progress] = {}
@@ -296,9 +301,10 @@ class Conductor:
             await self._clock.sleep(wait_s)
 
     def _known_refusals(self, model: str, limiter: Limiter) -> tuple[str, ...]:
-        if self._replaying and self._tape is not None:
-            return self._tape.refused.get(model, ())
         known = limiter.refused_parameters
+        if self._tape is not None and (self._replaying or not known):
+            # A tape that is added to begins with what it knows too, so that it is asked what it holds.
+            return self._tape.refused.get(model, ())
         if known and self._tape is not None:
             self._tape.refused[model] = known
         return known
@@ -315,7 +321,8 @@ class Conductor:
 
     def _tell(self, kind: str, index: int, wait_s: float = 0.0, detail: str = "") -> None:
         attempt = self._progress[index].attempts
-        event = Event(kind, index, self._clock.now_s() - self._began_s, attempt, wait_s, detail)  # type: ignore[arg-type]
+        at_s = self._after_s + self._clock.now_s() - self._began_s
+        event = Event(kind, index, at_s, attempt, wait_s, detail)  # type: ignore[arg-type]
         self.events.append(event)
         if self._watch is not None:
             self._watch(event)

@@ -126,7 +126,7 @@ async def connect(
 
         remember(key)
     models = (model,) if isinstance(model, str) else tuple(model or ())
-    if tape is not None and replaying:
+    if tape is not None and (replaying or tape.adds):
         backend, base_url, models = _from_tape(tape, backend, base_url, models)
     chosen = backend_settings(backend, base_url=base_url, model=models, replaying=replaying)
     opened = open_backend(
@@ -148,7 +148,12 @@ async def connect(
 def _from_tape(
     tape: TapeOn, backend: str | None, base_url: str | None, models: tuple[str, ...]
 ) -> tuple[str | None, str | None, tuple[str, ...]]:
+    from fanin.settings import is_loopback
+
     backend = backend or tape.backend
     if backend == tape.backend:
-        base_url, models = base_url or tape.base_url, models or tape.models
+        models = models or tape.models
+        # What is sent there bears the key, and anyone may have written the address into the file.
+        if tape.mode == "replay" or (tape.base_url is not None and is_loopback(tape.base_url)):
+            base_url = base_url or tape.base_url
     return backend, base_url, models

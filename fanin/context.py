@@ -42,6 +42,10 @@ class TapeOn:
     note_error: Callable[[CallError], None] = attrs.field(default=_not_kept, repr=False, eq=False)
     """Is told every failed call, in the task that made it: a recording tape keeps the errors that no
     answer came before (connection, timeout), and a replay raises them again."""
+    adds: bool = False
+    """A recording tape that answers what it can from what it held before."""
+    served: set[int] = attrs.field(factory=set)
+    """The places, from 0, of the recorded interactions that a request has been answered with."""
     missed: CassetteMissError | None = None
     """The first request of a replay that the tape does not hold. Some clients wrap what is raised
     inside them: whoever called one looks here."""

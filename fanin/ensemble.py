@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from fanin.conductor import Conducted, Conductor, Enough, Job
-from fanin.policy.pricing import Price
+from fanin.policy.pricing import Price, Prices
 from fanin.stages.ballot import ballot
 from fanin.stages.conclude import conclude
 from fanin.stages.fan_out import fan_out
@@ -39,7 +39,7 @@ async def hold_vote(
     conductor: Conductor,
     *,
     backend: str,
-    price: Price | None = None,
+    price: Price | Prices | None = None,
     job: Job | None = None,
     stopping: Stopping | None = None,
 ) -> Verdict:

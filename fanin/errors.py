@@ -10,6 +10,7 @@ FaninError                 something is wrong before the first call, or with a t
 |-- EventLoopError         the backend does not run on this event loop
 |-- CassetteError          a tape that cannot be read, written or trusted
 |   `-- CassetteMissError  a request that the tape being replayed does not hold
+|-- NetworkBlockedError    a connection that leaves this machine, where that is not allowed
 `-- CallError              one call failed; the conductor turns it into a `Failure`
 
 Each class carries its facts as attributes, `mend` (what the reader can do about it, or None)
@@ -128,6 +129,18 @@ class CassetteError(FaninError):
 
 class CassetteMissError(CassetteError):
     """A request that the tape `path` does not hold; `problem` names the nearest one and what differs."""
+
+
+class NetworkBlockedError(FaninError):
+    """Something tried to reach `host`, which is not this machine, while the network was blocked."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"the network is blocked, and something tried to reach {host!r}",
+            mend="While tapes are replayed nothing is sent: put this call on a tape too, or leave"
+            " --fanin-block-network out.",
+        )
+        self.host = host
 
 
 class CallError(FaninError):

@@ -41,7 +41,7 @@ SETTINGS: dict[str, tuple[type, ...]] = {
     "retries": (int,),
     "structured": (bool,),
     "require": (str,),
-    "price": (str,),
+    "price": (str, list),
 }
 """Every setting a file may hold, with the TOML types it may have."""
 

@@ -45,7 +45,7 @@ def headline(verdict: Verdict) -> str:
     """One sentence: what was decided, or why nothing was."""
     runs = verdict.runs
     if verdict.answer is not None:
-        votes = next(iter(verdict.votes.values()))
+        votes = verdict.votes[verdict.answer]
         return f"{verdict.grade} agreement: {votes} of {count(_counting(verdict), 'run')} ({verdict.pattern})"
     if verdict.outcome == "tie":
         most = max(verdict.votes.values())
@@ -58,7 +58,9 @@ def headline(verdict: Verdict) -> str:
 
 
 def _counting(verdict: Verdict) -> int:
-    spared = verdict.runs.cancelled + verdict.runs.unasked if verdict.stopped.by == "rule" else 0
+    # A cascade's `stopped` may be that of a later tier than the one that decides.
+    counted = next((tier for tier in verdict.tiers if tier.ballots == verdict.ballots), verdict)
+    spared = verdict.runs.cancelled + verdict.runs.unasked if counted.stopped.by == "rule" else 0
     return verdict.runs.planned - spared
 
 
@@ -87,6 +89,15 @@ def stopping(verdict: Verdict) -> str:
         "limit": "stopped by a spent limit",
         "interrupt": "interrupted",
     }[verdict.stopped.by]
+
+
+def tiers(verdict: Verdict) -> list[str]:
+    """A line for each tier of a cascade: its models, its headline and what it cost."""
+    return [
+        f"tier {place} ({', '.join(map(clean, tier.models))}): {headline(tier)}; "
+        f"{costs(tier, sum(event.kind == 'asked' for event in tier.events))}"
+        for place, tier in enumerate(verdict.tiers, 1)
+    ]
 
 
 def costs(verdict: Verdict, calls: int) -> str:

@@ -29,9 +29,11 @@ class Verdict:
     grade: Grade
     """`high`, `medium` or `low` agreement; `none` where there is no winner."""
     confidence: float
-    """The support: votes for the winner / runs that count, 0.0 to 1.0; 0.0 where there is none."""
-    confidence_kind: Literal["agreement"]
-    """What the confidence is: the share of runs that agree, not a probability of being right."""
+    """The support: votes for the winner / runs that count, 0.0 to 1.0; 0.0 where there is none. Another
+    number where `confidence_kind` says so."""
+    confidence_kind: Literal["agreement", "calibrated"]
+    """`agreement`: the share of runs that agree, not a probability of being right; `calibrated`: the chance
+    of being right, by past votes of this ensemble with known answers."""
     pattern: Pattern
     """The shape of the votes."""
     advice: str
@@ -47,15 +49,18 @@ class Verdict:
     failures: tuple[Failure, ...]
     """Every run that gave nothing, by index."""
     usage: Usage
-    """Tokens of all runs that came back; None where one of them is unknown."""
+    """Tokens of all runs that came back, of all tiers; None where one of them is unknown."""
     cost_usd: float | None
     """US dollars; None is unknown."""
     backend: str
     """The backend's name."""
     models: tuple[str, ...]
-    """The models that were planned, in order."""
+    """The models that were planned, in order; of a cascade those of the tiers that were asked."""
     events: tuple[Event, ...] = attrs.field(default=(), eq=False)
     """What happened on the way, with times: in no object and in no comparison."""
+    tiers: tuple[Verdict, ...] = attrs.field(default=(), eq=False, repr=False)
+    """Of a cascade: the verdict of every tier that was asked, in order, with its own votes, usage and
+    cost; in no object and in no comparison. Empty where nothing was to be escalated."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object `fanin.vote/1`: plain values, keys in their documented order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from fanin.connecting import connect
 from fanin.context import tape_on
 from fanin.ensemble import Stopping, hold_vote
 from fanin.errors import CallError, FailureKind, InputError
-from fanin.policy.pricing import Price
+from fanin.policy.pricing import Price, Prices, as_prices
 from fanin.stages.conclude import conclude
 from fanin.stages.fan_out import fan_out
 from fanin.stages.gather import gather
@@ -26,6 +26,7 @@ from fanin.values import Failure, Plan, Question, Stopped, StoppedBy, Variation
 from fanin.verdict import Verdict
 
 if TYPE_CHECKING:
+    from fanin.policy.escalating import When
     from fanin.policy.stopping import Waves
 
 _STOPPED: dict[FailureKind, StoppedBy] = {"deadline": "deadline", "interrupted": "interrupt"}
@@ -71,12 +72,16 @@ async def vote(
     structured: bool = False,
     stop: str = "all",
     waves: Waves = "fit",
+    escalate: str | Sequence[str] | None = None,
+    escalate_when: When = "split",
     concurrency: int = 8,
     timeout_s: float = 120.0,
     deadline_s: float | None = None,
     retries: int = 4,
     max_wait_s: float = 600.0,
-    price: Price | None = None,
+    price: Price | Mapping[str, Price] | Mapping[str | None, Price] | None = None,
+    weights: str | None = None,
+    calibration: str | None = None,
     watch: Watch | None = None,
     interrupt: Interrupt | None = None,
 ) -> Verdict:
@@ -94,6 +99,15 @@ async def vote(
     - `structured`: ask for the backend's schema output instead of a last line `Answer: ...`.
     - `stop`: the rule that spares runs, as `decided` or `certified:0.05`; `fanin.policy.stopping` has them
       all. `waves`: how many runs are asked between two looks at it.
+    - `escalate`: a model, or several, each asked by a vote of its own (as many runs, the same rule) only
+      where the vote before it calls for it: where it has no winner, or its runs diverge as `escalate_when`
+      says: `split`, `not-high` or `any-dissent`; `fanin.policy.escalating` defines them. The last vote
+      with a quorum decides; all are kept in `Verdict.tiers`.
+    - `price`: of every model, or of each by its name (the name None: all others). Left out, it is the one
+      that litellm's list has, where that is installed, the provider's own address is asked and no tape is
+      on: a replay must not depend on what is installed.
+    - `weights`, `calibration`: files that `fanin calibrate` made: votes count by what their voters are worth,
+      and the confidence is the chance of being right. Where a file does not fit, the advice says why.
     - `timeout_s` bounds one call as a whole, `deadline_s` the whole vote, `max_wait_s` one wait that a
       provider asks for. Seconds.
     - `watch` is told every Event as it happens; `interrupt.stop()` ends the asking.
@@ -105,6 +119,9 @@ async def vote(
     asked = Question(question, context)
     kind = as_answer(answer, question)
     wanted = _texts(model, "model")
+    tiers = _checked((wanted, *((each,) for each in _texts(escalate, "escalate"))), escalate_when)
+    prices = as_prices(price)
+    judge = _judge(weights, calibration)
     terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s)
     async with AsyncExitStack() as stack:
         opened = await _opened(stack, backend, wanted, base_url)
@@ -127,14 +144,29 @@ async def vote(
         interrupt = interrupt or Interrupt()
         began_s = anyio.current_time()
         try:
-            models = await _resolved(opened, wanted, terms, interrupt)
+            tiers = _checked(await _resolved(opened, tiers, terms, interrupt), escalate_when)
         except CallError as error:
             return _unreachable(make_plan(models=wanted or ("?",)), wanted, opened, error)
-        plan = make_plan(models=models, shuffled=_certifies(stopping))
-        _tell_tape(opened, models)
-        terms = _later(terms, anyio.current_time() - began_s)
-        conductor = Conductor(opened, terms, interrupt=interrupt, watch=watch, seed=seed)
-        return await hold_vote(plan, conductor, backend=opened.name, price=price, stopping=stopping)
+        plans = [make_plan(models=models, shuffled=_certifies(stopping)) for models in tiers]
+        _tell_tape(opened, tiers[0])
+        prices = _listed(opened, tiers) if price is None else prices
+        rest: dict[str, Any] = {"interrupt": interrupt, "watch": watch, "seed": seed}
+        conductor = functools.partial(_conductor, opened, terms, began_s, rest)
+        hold = functools.partial(hold_vote, backend=opened.name, price=prices, stopping=stopping)
+        return judge(await _held(plans, escalate_when, conductor, hold, prices), plans[0])
+
+
+def _judge(weights: str | None, calibration: str | None) -> Callable[[Verdict, Plan], Verdict]:
+    """What the files make of a verdict. Raises FaninError for one that cannot be read."""
+    if weights is None and calibration is None:
+        return lambda verdict, _: verdict
+    from fanin.calibration import read_calibration
+    from fanin.judging import judged
+
+    weighing, calibrating = (
+        None if path is None else read_calibration(path) for path in (weights, calibration)
+    )
+    return functools.partial(judged, weights=weighing, calibration=calibrating)
 
 
 async def _opened(
@@ -198,19 +230,64 @@ def _certifies(stopping: Stopping | None) -> bool:
     return stopping is not None and stopping.rule.text.startswith("certified")
 
 
+def _checked(tiers: tuple[tuple[str, ...], ...], when: str) -> tuple[tuple[str, ...], ...]:
+    """The models of each tier as they are. Raises InputError for a condition or a tier that cannot be."""
+    if len(tiers) > 1 or when != "split":
+        from fanin.policy.escalating import check_tiers, check_when
+
+        check_when(when)
+        check_tiers(tiers)
+    return tiers
+
+
+def _listed(backend: Backend, tiers: tuple[tuple[str, ...], ...]) -> Prices:
+    """The listed prices of the models; none under a tape, so that a replay gives the same everywhere."""
+    if tape_on() is not None or not backend.capabilities.http:
+        return {}
+    from fanin.price_table import listed_prices
+
+    return listed_prices(backend.name, backend.base_url, [model for models in tiers for model in models])
+
+
 async def _resolved(
-    backend: Backend, wanted: tuple[str, ...], terms: Terms, interrupt: Interrupt
-) -> tuple[str, ...]:
-    """The models that will be asked. Raises CallError where that cannot be found out, or not in time."""
+    backend: Backend, tiers: tuple[tuple[str, ...], ...], terms: Terms, interrupt: Interrupt
+) -> tuple[tuple[str, ...], ...]:
+    """The models that will be asked, tier by tier.
+
+    Raises CallError where that cannot be found out, or not in time.
+    """
     by_deadline = terms.deadline_s is not None and terms.deadline_s < terms.timeout_s
     with anyio.move_on_after(terms.deadline_s if by_deadline else terms.timeout_s) as scope:
         interrupt.covers(scope)
-        return await backend.resolve(wanted)
+        return tuple([await backend.resolve(models) for models in tiers])
     if interrupt.requested:
         raise CallError("interrupted", "It was interrupted before any run was asked.")
     if by_deadline:
         raise CallError("deadline", "The deadline came before any run was asked.")
     raise CallError("timeout", f"No list of models within {terms.timeout_s:g} s.")
+
+
+async def _held(
+    plans: Sequence[Plan],
+    when: When,
+    conductor: Callable[[float], Conductor],
+    hold: Callable[[Plan, Conductor], Awaitable[Verdict]],
+    prices: Prices,
+) -> Verdict:
+    """The verdict on one tier, or on as many as it takes."""
+    if len(plans) == 1:
+        return await hold(plans[0], conductor(0.0))
+    from fanin.cascade import hold_cascade
+
+    return await hold_cascade(plans, when, conductor, hold, prices)
+
+
+def _conductor(
+    backend: Backend, terms: Terms, began_s: float, rest: dict[str, Any], after_s: float
+) -> Conductor:
+    """A conductor for what is left of the job that began at `began_s` on the event loop's clock."""
+    left = _later(terms, anyio.current_time() - began_s)
+    return Conductor(backend, left, after_s=after_s, **rest)
 
 
 def _later(terms: Terms, spent_s: float) -> Terms:

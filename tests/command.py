@@ -45,10 +45,11 @@ class Command:
             patch.setattr(sys, "stdin", given)
             patch.setattr(anyio, "run", run_virtually)
             self.captured.readouterr()
-            interrupted = signal.getsignal(signal.SIGINT)
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
             with pytest.raises(SystemExit) as left:
                 main()
-            signal.signal(signal.SIGINT, interrupted)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         wrote = self.captured.readouterr()
         code = left.value.code
         assert code is None or isinstance(code, int)

@@ -21,6 +21,9 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
 settings.load_profile("default")
 
+collect_ignore = ["sample_project"]
+"""A project of its own: test_pytest_plugin.py runs its tests."""
+
 _PREFIXES = ("FANIN_", "GROQ_", "OPENAI_", "OLLAMA_", "LITELLM_", "ANTHROPIC_", "AZURE_", "GEMINI_", "XDG_")
 _NAMES = ("NO_COLOR", "FORCE_COLOR", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanin.cli.parameters import Duration, PricePair, comma_list
+from fanin.cli.parameters import Duration, ModelPrice, comma_list
 from fanin.policy.pricing import Price
 from fanin.show import clean, count, one_line
 
@@ -35,10 +35,10 @@ def test_no_durations(text: str) -> None:
 
 
 def test_prices() -> None:
-    assert PricePair().convert("0.15/0.60", None, None) == Price(0.15, 0.6)
+    assert ModelPrice().convert("0.15/0.60", None, None) == (None, Price(0.15, 0.6))
     for text in ("1", "1/2/3", "-1/2", "nan/1", "a/b", "inf/1"):
         with pytest.raises(click.BadParameter):
-            PricePair().convert(text, None, None)
+            ModelPrice().convert(text, None, None)
 
 
 @given(st.lists(st.text(alphabet="ab ,", min_size=1).map(str.strip).filter(bool), min_size=1))

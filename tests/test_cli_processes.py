@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -56,14 +55,26 @@ def test_ctrl_c_once_reports_what_is_there() -> None:
     assert b"Ctrl-C again leaves at once" in err
 
 
-def test_ctrl_c_twice_leaves_at_once() -> None:
-    process = started("--backend", "fake", "-m", "yes,yes@600", "--json")
-    for _ in range(200):
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.05)
+def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
+    # A report that nobody reads blocks the command: only leaving at once can end it.
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(pipe, os.O_WRONLY)
+    process = subprocess.Popen(
+        command("--backend", "fake", "-m", "yes,yes@600", "--json", "--runs", "1000", "-j", "500", "-v"),
+        stdout=writing, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment(),
+    )  # fmt: skip
+    assert process.stderr is not None
+    while b"answered" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    while b"stopping" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
+    os.close(writing)
+    os.close(reading)
     assert process.returncode == 130
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sys
@@ -12,8 +13,8 @@ from command import Command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanin.cli import reading
-from fanin.cli import vote as vote_module
+from fanin.cli import interrupts, reading
+from fanin.conductor import Interrupt
 
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -227,13 +228,10 @@ def test_a_terminal_gets_a_table_without_markup(fanin: Command, monkeypatch: pyt
 def test_ctrl_c_reports_what_is_there_and_keeps_no_tape(
     fanin: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def stop_after_a_second(interrupt: object, shown: object) -> None:
-        import anyio
+    def stop_after_a_second(interrupt: Interrupt, shown: object) -> None:
+        asyncio.get_running_loop().call_later(1, interrupt.stop)
 
-        await anyio.sleep(1)
-        interrupt.stop()  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(vote_module, "_listen", stop_after_a_second)
+    monkeypatch.setattr(interrupts, "stop_on_ctrl_c", stop_after_a_second)
     words = ("--backend", "fake", "-m", "yes,yes@9,no@9", "--runs", "3", "-j", "2", "--json")
     ended = fanin("vote", "Is it?", *words)
     found = json.loads(ended.out)

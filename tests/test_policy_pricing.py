@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanin.errors import InputError
-from fanin.policy.pricing import Price, cost_usd
+from fanin.policy.pricing import Price, Prices, as_prices, cost_usd, price_of, sum_usd, total_usd
 from fanin.values import Usage
 
 tokens = st.integers(0, 10**9)
@@ -45,3 +45,44 @@ def test_a_price_is_a_number_from_0(usd: object) -> None:
         with pytest.raises(InputError) as caught:
             Price(**({"input_usd": 1, "output_usd": 1} | {field: usd}))  # type: ignore[arg-type]
         assert (caught.value.field, caught.value.value) == (field, usd)
+
+
+models = st.sampled_from(["a", "b", "c"])
+price_lists = st.dictionaries(st.none() | models, prices, min_size=1)
+used = st.lists(st.tuples(models, st.builds(Usage, tokens, tokens)), min_size=1, max_size=8)
+
+
+@given(used, price_lists)
+def test_every_run_is_paid_at_its_own_model_s_price(of_runs: list[tuple[str, Usage]], listed: Prices) -> None:
+    costs = [cost_usd(usage, price_of(model, listed)) for model, usage in of_runs]
+    total = total_usd(of_runs, listed)
+    if None in costs:
+        assert total is None
+    else:
+        assert total == pytest.approx(sum(filter(None, costs)), rel=1e-9, abs=1e-8)
+
+
+@given(used, prices)
+def test_one_price_for_all_is_the_price_of_the_sum(of_runs: list[tuple[str, Usage]], price: Price) -> None:
+    whole = sum((usage for _, usage in of_runs), Usage(0, 0))
+    assert total_usd(of_runs, as_prices(price)) == cost_usd(whole, price)
+
+
+def test_the_model_s_own_price_goes_before_that_of_all() -> None:
+    listed = as_prices({"a": Price(1, 1), None: Price(2, 2)})
+    assert (price_of("a", listed), price_of("b", listed)) == (Price(1, 1), Price(2, 2))
+    assert price_of("b", as_prices({"a": Price(1, 1)})) is None
+    assert as_prices(None) == {}
+
+
+def test_nothing_costs_nothing_that_is_known() -> None:
+    assert total_usd([], as_prices(Price(1, 1))) is None
+    assert sum_usd([]) is None
+    assert sum_usd([1.0, None]) is None
+    assert sum_usd([0.1, 0.2]) == 0.3
+
+
+@pytest.mark.parametrize("price", ["1/1", 3, {"a": 3}, {1: Price(1, 1)}, [("a", Price(1, 1))]])
+def test_no_prices(price: object) -> None:
+    with pytest.raises(InputError, match="price must be"):
+        as_prices(price)  # type: ignore[arg-type]

@@ -12,8 +12,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
+from standin import StandIn, chat, ollama
 
 from fanin.errors import CassetteError, CassetteMissError
 from fanin.taping import storage, tape
@@ -245,3 +247,66 @@ def test_the_openai_client_and_a_miss_that_it_wraps(server: Server, tmp_path: Pa
     assert "sk-" not in (tmp_path / "x.json").read_text()
     with pytest.raises(CassetteMissError, match=r"temperature is 1"), tape(tmp_path / "x.json"):
         ask(temperature=1)
+
+
+# The clients of providers, against the same stand-in that fanin's own backends are tested with
+
+
+@pytest.mark.slow  # importing the client takes seconds
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_openai_client_streams_and_asks_at_the_same_time(tmp_path: Path) -> None:
+    openai = pytest.importorskip("openai")
+    answers = [chat(f"Answer: {number}") for number in range(6)]
+
+    async def ask(url: str) -> list[str]:
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0) as http:
+            said = [""] * 6
+
+            async def one(place: int) -> None:
+                made = await http.chat.completions.create(**BODY)
+                said[place] = str(made.choices[0].message.content)
+
+            async with anyio.create_task_group() as group:
+                for place in range(6):
+                    group.start_soon(one, place)
+            return said
+
+    with StandIn(answers) as standin, tape(tmp_path / "x.json", mode="all"):
+        said = await ask(standin.url)
+    with tape(tmp_path / "x.json"):
+        # Equal calls of a foreign client: the same set of answers, not the same mapping.
+        assert sorted(await ask(standin.url)) == sorted(said) == [f"Answer: {number}" for number in range(6)]
+
+
+@pytest.mark.slow  # importing litellm takes seconds
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of its own models
+def test_litellm_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openai = pytest.importorskip("openai")
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it fetches a list of prices
+    litellm = pytest.importorskip("litellm")
+
+    def ask(url: str) -> list[str]:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0) as http:
+            made = [litellm.completion("openai/m", MESSAGES, client=http) for _ in range(2)]
+        return [str(each.choices[0].message.content) for each in made]
+
+    with StandIn([chat("Answer: yes"), chat("Answer: no")]) as standin, tape(tmp_path / "x.json", mode="all"):
+        assert ask(standin.url) == ["Answer: yes", "Answer: no"]
+    with tape(tmp_path / "x.json"):
+        assert ask(standin.url) == ["Answer: yes", "Answer: no"]
+
+
+@pytest.mark.slow  # imports a client
+def test_the_ollama_client(tmp_path: Path) -> None:
+    client = pytest.importorskip("ollama")
+
+    def ask(url: str) -> list[str]:
+        with client.Client(host=url) as http:
+            return [str(http.chat(model="m", messages=MESSAGES).message.content) for _ in range(2)]
+
+    answers = [ollama("Answer: yes"), ollama("Answer: no")]
+    with StandIn(answers) as standin, tape(tmp_path / "x.json", mode="all"):
+        assert ask(standin.url) == ["Answer: yes", "Answer: no"]
+    with tape(tmp_path / "x.json"):
+        assert ask(standin.url) == ["Answer: yes", "Answer: no"]

@@ -397,7 +397,7 @@ def test_a_tape_that_cannot_be_read_is_refused_and_none_is_on(tmp_path: Path) ->
         pass
     assert tape_on() is None
     wrong: Any = "every"
-    with pytest.raises(InputError, match='mode must be one of "none" and "all"'), tape("x.json", mode=wrong):
+    with pytest.raises(InputError, match="mode must be one of"), tape("x.json", mode=wrong):
         pass
 
 

@@ -13,19 +13,22 @@ import attrs
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?\s{0,3}>", re.IGNORECASE)
-_LABEL = re.compile(r"\banswer\b", re.IGNORECASE)
+_LABEL = re.compile(r"(?<![^\W_])answer(?![^\W_])", re.IGNORECASE)  # also _Answer_
 _WINDOW = 80  # characters before the word in which its line or sentence must begin
 _BEFORE = re.compile(
-    r"(?:^|[.!?;:)*\u2026]\s|\u3002)"
-    r"(?:[\s>#+|~-]|\*(?=\s)|\d{1,2}[.)]\s){0,20}"  # a quotation, header, bullet or number in a list
+    # At the beginning of a line: a quotation, header, bullet or number in a list. `9. ` after a colon is
+    # no number in a list but what stands before.
+    r"(?:^(?:[\s>#+|~-]|\*(?=\s)|\d{1,2}[.)]\s){0,20}"
+    r"|(?:[.!?;:)*\u2026]\s|\u3002)(?:[\s>#+|~-]|\*(?=\s)){0,20})"
     r"(?P<opened>[*_`\"']{0,4})"
     r"(?:(?:so|thus|therefore|hence|and),? {1,2})?(?:(?:the|my) {1,2})?(?:(?:final|correct) {1,2})?\Z",
     re.IGNORECASE | re.MULTILINE,
 )
 _AFTER = re.compile(r"[*_`\"']{0,4}(?: {0,2}\([^()\n]{0,40}\))?(?: is)?[*_`\"' ]{0,6}:", re.IGNORECASE)
 _HEADING = re.compile(r"[*_ ]{0,8}(?=\n)")
-_PHRASE = re.compile(r" *(?:(?:the|my) )?(?:final |correct )?answer is:? ", re.IGNORECASE)
+_PHRASE = re.compile(r"\A *(?:(?:the|my) )?(?:final |correct )?answer is:? ", re.IGNORECASE)
 _BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s{0,3}\{)|\\[{}]|[{}]")
+_AROUND_BOX = re.compile(r"\\[a-zA-Z]{1,12}\s{0,3}\{|\}|\$|\\[()\[\]]")
 _FENCE = re.compile(r"\s*(?:```|~~~)\w*\s*")
 
 
@@ -36,7 +39,7 @@ class Final:
     texts: tuple[str, ...]
     """What claims to be the answer, at least one text: all have to say the same."""
     beside: str = ""
-    """What else stands on the answer line."""
+    """What else stands on the answer line, without the markup around a box."""
 
 
 def without_thoughts(reply: str) -> str:
@@ -114,7 +117,7 @@ def _labelled(reply: str, labels: list[_Label], boxes: list[tuple[int, int]]) ->
         ends = [begin, *(end for _, end in boxes)]
         starts = [*(start for start, _ in boxes), max(line_end, boxes[-1][1])]
         beside = " ".join(reply[end:start] for end, start in zip(ends, starts, strict=True))
-        return Final(tuple(reply[start:end] for start, end in boxes), beside)
+        return Final(tuple(reply[start:end] for start, end in boxes), _AROUND_BOX.sub(" ", beside))
     ends = [*(label.sentence + 1 for label in labels[1:]), line_end]
     texts = [
         reply[label.begin : end].replace(label.opened, "", 1) for label, end in zip(labels, ends, strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 MAX_ANSWER = 2000
 """The most characters an answer alone may have; a longer text is no answer but a reply."""
@@ -30,7 +31,8 @@ _TRAILING = ".,;:!\u3002 "
 _MARKED = re.compile(r"(\*{1,3}|`{1,3}|~~|\"|'|\$\$?)((?:(?!\1).)+)\1", re.DOTALL)
 _BULLET = re.compile(r"(?:[-+*>\u2022]|#{1,6}) +(?=[^\d\s.])")
 _COMMAND = re.compile(
-    r"\\(?:boxed|fbox|text|text(?:bf|it|rm|sf|tt|normal)|math(?:bf|it|rm|sf|tt)|mbox|emph) ?\{"
+    r"\\(?:boxed|fbox|text|text(?:bf|it|rm|sf|tt|normal)|math(?:bf|it|rm|sf|tt)|mbox|emph) ?\{",
+    re.IGNORECASE,
 )
 _BRACES = re.compile(r"\\[{}]|[{}]")
 
@@ -43,16 +45,20 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
+    return _to_rest(lambda text: unicodedata.normalize("NFC", _narrow_once(text).casefold()), text)
+
+
+def _to_rest(step: Callable[[str], str], text: str) -> str:
     # Folding one thing can make another foldable; Unicode promises that this comes to rest.
-    while (folded := _fold_once(text)) != text:
+    while (folded := step(text)) != text:
         text = folded
     return text
 
 
-def _fold_once(text: str) -> str:
+def _narrow_once(text: str) -> str:
     text = unicodedata.normalize("NFC", text.translate(_SAME))
     parts = [char if char.isascii() else _fold_char(char) for char in text]
-    return unicodedata.normalize("NFC", "".join(parts).casefold())
+    return unicodedata.normalize("NFC", "".join(parts))
 
 
 def _fold_char(char: str) -> str:
@@ -67,7 +73,19 @@ def normalise(text: str) -> str:
     Never empty unless the text is blank: dots alone stay dots. Meant for texts of at most MAX_ANSWER
     characters; its time grows with the square of the wrappers.
     """
-    text = " ".join(fold(text).split())
+    return _peeled(fold(text))
+
+
+def spelling(text: str) -> str:
+    """The text without its dress, in the case it is written in: `**Paris.**` is `Paris`. Idempotent.
+
+    Its normal form is that of the text.
+    """
+    return _peeled(_to_rest(_narrow_once, text))
+
+
+def _peeled(text: str) -> str:
+    text = " ".join(text.split())
     while (peeled := _peel(text)) != text:
         text = peeled
     return text

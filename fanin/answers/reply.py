@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from fanin.answers.final import Final, final_answer, lone_line, without_thoughts
 from fanin.answers.normal import MAX_ANSWER, fold, normalise, quote
@@ -78,15 +79,20 @@ def read_structured(reply: str, answer: Answer, order: Sequence[str]) -> str | S
 
 
 def _read_final(final: Final, answer: Answer, order: Sequence[str]) -> str | Spoiled:
-    choices = set()
+    first: str | None = None
     for text in dict.fromkeys(final.texts):
         choice = read_answer(text, answer, order)
         if isinstance(choice, Spoiled):
             return choice
-        choices.add(choice)
-        if len(choices) > 1 or _names_another(final.beside, "", choice, answer, order):
+        first = choice if first is None else first
+        if _differ(first, choice, answer) or _names_another(final.beside, "", choice, answer, order):
             return Spoiled(f"more than one answer: {quote(' '.join((*final.texts[:20], final.beside)))}")
-    return choices.pop()
+    assert first is not None, "a final answer has a text"
+    return first
+
+
+def _differ(one: str, other: str, answer: Answer) -> bool:
+    return len(set(answer.same((one, other)).values())) > 1
 
 
 def read_answer(text: str, answer: Answer, order: Sequence[str]) -> str | Spoiled:
@@ -110,9 +116,13 @@ def read_answer(text: str, answer: Answer, order: Sequence[str]) -> str | Spoile
     return choice
 
 
+_MOST_HEADS = 16
+"""A value ends before the seventeenth mark that could end it, or it is none."""
+
+
 def _heads(text: str) -> Iterator[str]:
     """What may be the value where an explanation follows, the longest first."""
-    for cut in reversed(list(_EXPLAINS.finditer(text))):
+    for cut in reversed(list(islice(_EXPLAINS.finditer(text), _MOST_HEADS))):
         head = text[: cut.start()].rstrip()
         # A letter and a dot are the label of what follows, which has to agree.
         if head and not (len(head) == 1 and head.isalpha() and cut[0] in ".:"):
@@ -150,11 +160,11 @@ def _names_option(text: str, head: str, choice: str, option: str) -> bool:
 
 def _is_rival(word: str, choice: str, answer: Answer, order: Sequence[str]) -> bool:
     """Whether a word of an explanation is another value: a letter, a number, but no option's text."""
-    if len(word) == 1 and word.islower():
+    if (len(word) == 1 and word.islower()) or not (answer.options or any(map(str.isalnum, word))):
         return False
     other = answer.read(word, order)
     if isinstance(other, str):
         option_text = len(word) > 1 and other in answer.options and normalise(word) == normalise(other)
-        return other != choice and not option_text
+        return not option_text and _differ(other, choice, answer)
     # A number in no legal form, as in `10, 20%`.
     return not answer.options and any(map(str.isdigit, word))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from fanin.answers.normal import normalise, quote
+from fanin.answers.normal import normalise, quote, spelling
 from fanin.answers.protocol import Spoiled
 
 MAX_TEXT = 300
@@ -31,7 +32,8 @@ def is_refusal(text: str) -> bool:
 class Text:
     """A short text; two are the same where their normal forms are, and nothing fuzzier is tried.
 
-    The canonical spelling is the normal form: `"The Hague."` counts, and is shown, as `the hague`.
+    The canonical spelling keeps the case and leaves off the dress: `"The Hague."` is `The Hague`.
+    Spellings of one normal form are counted, and shown, as the most frequent of them.
     """
 
     @property
@@ -56,11 +58,11 @@ class Text:
         return {"type": "string"}
 
     def read(self, text: str, order: Sequence[str]) -> str | Spoiled:
-        """The normal form of the text; spoiled where it is blank, a refusal or longer than MAX_TEXT."""
+        """The text without its dress; spoiled where it is blank, a refusal or longer than MAX_TEXT."""
         alone = text.strip()
         if len(alone) > MAX_TEXT:
             return Spoiled(f"longer than {MAX_TEXT} characters: {quote(alone)}")
-        choice = normalise(alone)
+        choice = spelling(alone)
         if not choice.strip("."):
             return Spoiled("empty")
         if is_refusal(choice):
@@ -68,9 +70,16 @@ class Text:
         return choice
 
     def same(self, choices: Sequence[str]) -> Mapping[str, str]:
-        """Each is its own: reading has brought equal ones to one spelling."""
-        return {choice: choice for choice in choices}
+        """Those of one normal form are the most frequent spelling of it, of equals the first by text.
+
+        `choices` are the canonical answers of all ballots. The order of `choices` never matters.
+        """
+        votes = Counter(choices)
+        counted_as: dict[str, str] = {}
+        for choice in sorted(votes, key=lambda choice: (-votes[choice], choice)):
+            counted_as.setdefault(normalise(choice), choice)
+        return {choice: counted_as[normalise(choice)] for choice in votes}
 
     def show(self, choice: str) -> str:
-        """The normal form."""
+        """The canonical spelling."""
         return choice

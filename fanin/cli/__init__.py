@@ -11,6 +11,10 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "calibrate": ("fanin.cli.calibrate", "Learn from known answers how far to trust an ensemble's votes."),
+    "cassette": ("fanin.cli.cassette", "Look at tapes, check them, import and verify them."),
+    "eval": ("fanin.cli.eval", "Measure votes, stop rules and weights on known answers."),
+    "plan": ("fanin.cli.plan", "Tell what a vote would take, before anything is spent."),
     "vote": ("fanin.cli.vote", "Ask a question many times and give one answer with its grade."),
 }
 

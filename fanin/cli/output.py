@@ -47,7 +47,8 @@ def print_verdict(verdict: Verdict, *, quiet: bool, verbose: bool, answer_too: b
     if quiet:
         return
     if verbose:
-        _print_replies(verdict)
+        for tier in verdict.tiers or (verdict,):
+            _print_replies(tier)
     for line in show.reasons(verdict):
         say(line)
     headline = show.headline(verdict)
@@ -59,6 +60,8 @@ def print_verdict(verdict: Verdict, *, quiet: bool, verbose: bool, answer_too: b
         )
     )
     if not (terminal and answer_too):
+        for line in show.tiers(verdict):
+            say(line)
         say(verdict.advice)
 
 
@@ -90,6 +93,8 @@ def _print_table(verdict: Verdict) -> None:
     for choice, text in show.dissent(verdict):
         if verdict.answer is not None:
             console.print(Text(f"dissent, {choice}: {text}", style="dim"))
+    for line in show.tiers(verdict):
+        console.print(Text(line))
     console.print(Text(show.clean(verdict.advice)))
 
 

@@ -25,8 +25,11 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-class PricePair(click.ParamType[Any]):
-    """`IN/OUT`: US dollars per million tokens read and written."""
+class ModelPrice(click.ParamType[Any]):
+    """`IN/OUT` or `MODEL=IN/OUT`: US dollars per million tokens read and written, for all models or one.
+
+    Gives (model, Price), the model None for all.
+    """
 
     name = "in/out"
 
@@ -34,13 +37,18 @@ class PricePair(click.ParamType[Any]):
         from fanin.errors import InputError
         from fanin.policy.pricing import Price
 
-        if isinstance(value, Price):
+        if isinstance(value, tuple):
             return value
+        # The last one: what stands before it is a model's name, and that may hold one too.
+        model, equals, pair = str(value).rpartition("=")
         try:
-            read, written = (float(part) for part in str(value).split("/"))
-            return Price(read, written)
+            read, written = (float(part) for part in pair.split("/"))
+            price = Price(read, written)
         except (ValueError, InputError):
             self.fail(f"{value!r} is no price: US$ per million tokens, as 0.15/0.60", param, ctx)
+        if equals and not model.strip():
+            self.fail(f"{value!r} names no model before the =", param, ctx)
+        return (model.strip() if equals else None, price)
 
 
 def comma_list(text: str) -> tuple[str, ...]:

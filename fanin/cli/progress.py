@@ -93,6 +93,9 @@ class Live:
             self._status.stop()
 
     def watch(self, event: Event) -> None:
+        if event.kind == "asked" and self._state.get(event.index, ("",))[0] in ("answered", "failed"):
+            # A run that has ended is asked again by the next tier only.
+            self._state.clear()
         self._state[event.index] = (event.kind, time.monotonic() + event.wait_s)
         if self._verbose:
             self._console.print(detail(event), markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from fanin.policy.pricing import Price, cost_usd
+from fanin.policy.pricing import Price, Prices, as_prices, total_usd
 from fanin.stages.ballot import ballot
 from fanin.stages.grade import ADVICE, grade, pattern
 from fanin.stages.vote import vote
@@ -22,7 +22,7 @@ def conclude(
     *,
     stopped: Stopped,
     backend: str,
-    price: Price | None = None,
+    price: Price | Prices | None = None,
     events: tuple[Event, ...] = (),
     remarks: Sequence[str] = (),
 ) -> Verdict:
@@ -53,7 +53,10 @@ def conclude(
         ballots=ballots,
         failures=gathered.failures,
         usage=usage,
-        cost_usd=cost_usd(usage, price),
+        cost_usd=total_usd(
+            [(runs[sample.index].model, sample.completion.usage) for sample in gathered.samples],
+            as_prices(price),
+        ),
         backend=backend,
         models=plan.variation.models,
         events=events,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import count
 
 from fanin.values import Message, Plan, Request, Run
 
-_CLOSES = re.compile(r"</context(?:-(\d{1,9}))?", re.IGNORECASE)
+_CLOSES = re.compile(r"</context(?:-([0-9]{1,9})(?![0-9]))?", re.IGNORECASE)
 _AS_JSON = (
     'Write all of it as one JSON object: your thinking in "reasoning", '
     'and in "answer" what would stand after "Answer:".'
@@ -46,8 +47,10 @@ def _prompt(plan: Plan, run: Run) -> str:
 
 def _tag_not_in(context: str) -> str:
     """A tag that the context cannot close."""
-    taken = [int(number or 1) for number in _CLOSES.findall(context)]
-    return f"context-{max(taken) + 1}" if taken else "context"
+    taken = {int(number or 1) for number in _CLOSES.findall(context)}
+    if not taken:
+        return "context"
+    return f"context-{next(number for number in count(2) if number not in taken)}"
 
 
 def _schema(plan: Plan, run: Run) -> str:

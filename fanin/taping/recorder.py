@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from threading import Lock
 from typing import TypeAlias
@@ -52,8 +52,17 @@ class Recorder:
         with self._lock:
             self._calls.append((RUN_INDEX.get(), raw, outcome))
 
-    def recording(self, about: TapeOn, secrets: frozenset[str]) -> Recording:
+    @property
+    def took_nothing(self) -> bool:
+        """Whether no call has been taken down so far."""
+        return not self._calls
+
+    def recording(
+        self, about: TapeOn, secrets: frozenset[str], kept: Sequence[Interaction] = ()
+    ) -> Recording:
         """Everything so far as a tape holds it, in its stable order and without the secrets.
+
+        `kept` is what the tape held before; it stays as it is, and comes before what equals it.
 
         Raises CassetteError where nothing was sent, or where a secret is left that could not be
         taken out; it says where, and not which.
@@ -70,7 +79,7 @@ class Recorder:
             None if about.base_url is None else clean_url(about.base_url, scrub),
             about.models,
             {model: tuple(names) for model, names in sorted(about.refused.items())},
-            tuple(in_stable_order([_interaction(call, scrub) for call in self._calls])),
+            tuple(in_stable_order([*kept, *(_interaction(call, scrub) for call in self._calls)])),
         )
         refuse_secrets(recording, scrub, self.path)
         return recording
@@ -78,13 +87,19 @@ class Recorder:
 
 def refuse_secrets(recording: Recording, scrub: Scrubber, path: str) -> None:
     """Raises CassetteError where `recording` still holds a secret; it says where, and not which."""
+    for place in places_of_secrets(recording, scrub):
+        raise CassetteError(
+            path,
+            f"it was not saved: {place} holds what looks like a key",
+            mend="Take the key out of what is asked or answered, and record again.",
+        )
+
+
+def places_of_secrets(recording: Recording, scrub: Scrubber) -> Iterator[str]:
+    """Where in `recording` a secret stands, as `interaction 3, response body`."""
     for place, stored in _places(recording):
         if scrub.finds(json.dumps(stored, ensure_ascii=False)):
-            raise CassetteError(
-                path,
-                f"it was not saved: {place} holds what looks like a key",
-                mend="Take the key out of what is asked or answered, and record again.",
-            )
+            yield place
 
 
 def _interaction(call: _Call, scrub: Scrubber) -> Interaction:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from fanin.errors import CassetteError
 from fanin.taping.format import recording_of, text_of
@@ -41,6 +43,14 @@ def load(path: str) -> Recording:
     return recording_of(text, path)
 
 
+def is_there(path: str) -> bool:
+    """Whether there is anything at `path`; what it is, `load` tells."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def make_room(path: str) -> None:
     """Sees to it, before anything is asked, that a tape can be saved at `path`; makes its folder.
 
@@ -55,6 +65,44 @@ def make_room(path: str) -> None:
             raise CassetteError(path, "its folder cannot be written to")
     except (OSError, ValueError) as error:
         raise CassetteError(path, f"no tape can be saved there: {_why(error)}") from error
+
+
+@contextmanager
+def alone(path: str) -> Iterator[None]:
+    """Holds `path` for this process as long as it records: the file `.NAME.lock` beside it is locked.
+
+    The system frees the lock of a process that dies. Raises CassetteError where another one holds
+    it, or where no tape could be saved.
+    """
+    make_room(path)
+    target = _target(path)
+    lock = target.with_name(f".{target.name}.lock")
+    try:
+        file = lock.open("w")
+    except OSError as error:
+        raise CassetteError(path, f"no tape can be saved there: {_why(error)}") from error
+    with file:
+        if not _locked(file, lock):
+            raise CassetteError(
+                path,
+                "another process records to it",
+                mend="Let that one end first, or record to another file.",
+            )
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _locked(file: IO[str], lock: Path) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever held it before may have removed the file after it was opened here.
+        return os.path.samestat(os.fstat(file.fileno()), lock.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def save(recording: Recording, path: str) -> None:

@@ -65,6 +65,11 @@ async def watched() -> None:
         interrupt.stop()
 
     await fanin.vote("Is it?", watch=watch, interrupt=interrupt, price=fanin.Price(0.15, 0.6))
+    prices: dict[str, fanin.Price] = {"large": fanin.Price(0.15, 0.6)}
+    tiered = await fanin.vote(
+        "Is it?", model="small", escalate=["mid", "large"], escalate_when="not-high", price=prices
+    )
+    assert_type(tiered.tiers, tuple[fanin.Verdict, ...])
 
 
 def errors(error: fanin.FaninError) -> None:

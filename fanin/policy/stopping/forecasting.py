@@ -21,6 +21,8 @@ class Forecast:
     """Mean number of runs that are asked."""
     waves: float
     """Mean number of waves that they are asked in."""
+    rounds: float
+    """Mean number of times that calls in flight at once have to be waited for."""
     stopped: float
     """The chance that the rule stops the vote before the last run."""
     wrong: float
@@ -28,15 +30,15 @@ class Forecast:
     none is, so every stop is wrong."""
 
 
-def forecast(rule: Rule, share: float) -> Forecast:
+def forecast(rule: Rule, share: float, concurrency: int = 1000) -> Forecast:
     """The course of a vote in which every run gives one answer with chance `share` (1/2 to 1), else another.
 
-    In waves that fit. By dynamic programming over the votes of both after each wave; exact but for ways
-    of less than 1e-12, which are left out.
+    In waves that fit, with as many calls in flight as `concurrency` allows. By dynamic programming over
+    the votes of both after each wave; exact but for ways of less than 1e-12, which are left out.
     """
     states: list[defaultdict[tuple[int, int], float]] = [defaultdict(float) for _ in range(rule.planned + 1)]
     states[0][0, 0] = 1.0
-    runs = waves = stopped = wrong = 0.0
+    runs = waves = rounds = stopped = wrong = 0.0
     for asked, ways in enumerate(states):
         for (votes, alike), chance in ways.items():
             if chance < _NEGLIGIBLE:
@@ -44,6 +46,7 @@ def forecast(rule: Rule, share: float) -> Forecast:
             wave = next_wave(rule, _seen(votes, asked, alike))
             if wave:
                 waves += chance
+                rounds += chance * -(-wave // concurrency)
                 for more, share_of_it in enumerate(_binomial(wave, share)):
                     whole = wave if more == wave else -wave if not more else 0
                     states[asked + wave][votes + more, whole] += chance * share_of_it
@@ -52,7 +55,7 @@ def forecast(rule: Rule, share: float) -> Forecast:
             if asked < rule.planned:
                 stopped += chance
                 wrong += chance if 2 * votes < asked or share == 0.5 else 0.0
-    return Forecast(runs, waves, stopped, wrong)
+    return Forecast(runs, waves, rounds, stopped, wrong)
 
 
 def _seen(votes: int, asked: int, alike: int) -> Seen:

@@ -1,0 +1,103 @@
+"""The verdict of a cascade: which tier decides, what the others came to, and what was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import attrs
+
+from fanin.policy.pricing import Prices, cost_usd, price_of, sum_usd
+from fanin.show import count, endings, one_line
+from fanin.values import Usage
+from fanin.verdict import Verdict
+
+
+def cascade(asked: Sequence[Verdict], tiers: Sequence[Sequence[str]], prices: Prices) -> Verdict:
+    """One verdict on the tiers that were asked, in order; `tiers` are the models of all planned ones.
+
+    Votes, ballots, failures and runs are those of the tier that decides: the last one asked, or, where
+    that one has no quorum, the last one that has (else the last one with a vote). Usage and cost are those
+    of all tiers together, and `stopped` tells of the last one where it was cut short. `tiers` of the
+    verdict keeps them all.
+    """
+    deciding = _deciding(asked)
+    decided, last = asked[deciding], asked[-1]
+    cut = last.stopped.by in ("deadline", "budget", "limit", "interrupt")
+    return attrs.evolve(
+        decided,
+        advice=" ".join([decided.advice, *_remarks(asked, deciding, tiers, prices)]),
+        stopped=last.stopped if cut else decided.stopped,
+        usage=_sum([tier.usage for tier in asked]),
+        cost_usd=sum_usd([tier.cost_usd for tier in asked]),
+        models=tuple(dict.fromkeys(model for tier in asked for model in tier.models)),
+        events=tuple(event for tier in asked for event in tier.events),
+        tiers=tuple(asked),
+    )
+
+
+def _deciding(asked: Sequence[Verdict]) -> int:
+    """The last tier with a quorum; where none has one, the last with a vote; else the last."""
+    quorate = [place for place, tier in enumerate(asked) if tier.outcome in ("decided", "tie")]
+    voted = [place for place, tier in enumerate(asked) if tier.runs.valid]
+    return (quorate or voted or [len(asked) - 1])[-1]
+
+
+def _sum(usages: Sequence[Usage]) -> Usage:
+    return list(accumulate(usages))[-1]
+
+
+def _remarks(
+    asked: Sequence[Verdict], deciding: int, tiers: Sequence[Sequence[str]], prices: Prices
+) -> list[str]:
+    names = [", ".join(models) for models in tiers]
+    remarks = [f"Tier {deciding + 1} of {len(tiers)} ({names[deciding]}) decides."]
+    for place, tier in enumerate(asked):
+        if place < deciding:
+            remarks.append(f"Tier {place + 1} ({names[place]}) before it: {_came_to(tier)}.")
+        elif place > deciding:
+            remarks.append(
+                f"Tier {place + 1} ({names[place]}) was asked and has no quorum: {_came_to(tier)}."
+            )
+    return [*remarks, _saved(asked, tiers, prices)]
+
+
+def _came_to(tier: Verdict) -> str:
+    votes = [f"{number} for {one_line(choice, 60)}" for choice, number in list(tier.votes.items())[:3]]
+    if len(tier.votes) > 3:
+        votes.append(f"{count(sum(list(tier.votes.values())[3:]), 'vote')} for others")
+    return ", ".join(filter(None, [*votes, endings(tier.runs)])) or "no vote"
+
+
+def _saved(asked: Sequence[Verdict], tiers: Sequence[Sequence[str]], prices: Prices) -> str:
+    """What the cascade saved, or cost, against a vote of the last tier alone.
+
+    What the last tier would have used is unknown while it is not asked: it is taken to be what the
+    first tier used, at the last tier's own price.
+    """
+    last = ", ".join(tiers[-1])
+    first, before = asked[0], asked[:-1]
+    if len(asked) == len(tiers):
+        return f"Nothing was saved: {last} was asked as well, and the tiers before it took {_spent(before)}."
+    usd = cost_usd(first.usage, price_of(tiers[-1][0], prices))
+    return (
+        f"Saved against asking {last} at once: about {_amount(_runs([first]), first.usage, usd)} of {last}, "
+        f"for {_spent(asked)} of {', '.join(model for tier in asked for model in tier.models)}."
+    )
+
+
+def _spent(asked: Sequence[Verdict]) -> str:
+    usage = _sum([tier.usage for tier in asked])
+    return _amount(_runs(asked), usage, sum_usd([tier.cost_usd for tier in asked]))
+
+
+def _runs(asked: Sequence[Verdict]) -> int:
+    return sum(tier.runs.planned - tier.runs.unasked for tier in asked)
+
+
+def _amount(runs: int, usage: Usage, usd: float | None) -> str:
+    parts = [count(runs, "run")]
+    if usage.input_tokens is not None and usage.output_tokens is not None:
+        parts.append(f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens")
+    parts.append("price unknown" if usd is None else f"US$ {usd:.6f}")
+    return f"{parts[0]} ({', '.join(parts[1:])})"

@@ -1,0 +1,101 @@
+"""Calibration: monotone where fitted monotone, zero error for what is right, and honest intervals."""
+
+from __future__ import annotations
+
+from math import isclose
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanin.policy.calibrating import (
+    Bin,
+    Foretold,
+    Past,
+    Shape,
+    brier,
+    calibration_error,
+    count_shapes,
+    isotonic,
+    noise_floor,
+    reliability,
+)
+
+POINTS = st.lists(
+    st.tuples(st.sampled_from([0.2, 0.4, 0.5, 0.6, 0.8, 1.0]), st.booleans(), st.just(1.0)),
+    min_size=1,
+    max_size=40,
+)
+FORETOLD = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
+
+
+@given(POINTS, st.lists(st.floats(0, 1), min_size=2))
+def test_isotonic_chances_never_fall(points: list[tuple[float, bool, float]], at: list[float]) -> None:
+    fitted = isotonic(points)
+    assert fitted is not None
+    levels = [fitted(score) for score in sorted(at)]
+    assert levels == sorted(levels)
+    assert all(0 < level < 1 for level in levels)
+
+
+@given(POINTS)
+def test_isotonic_steps_hold_every_vote(points: list[tuple[float, bool, float]]) -> None:
+    fitted = isotonic(points)
+    assert fitted is not None
+    assert isclose(sum(step.votes for step in fitted.steps), len(points))
+    assert isclose(sum(step.right for step in fitted.steps), sum(right for _, right, _ in points))
+
+
+@given(POINTS, st.randoms())
+def test_isotonic_does_not_depend_on_order(points: list[tuple[float, bool, float]], random: Random) -> None:
+    fitted = isotonic(points)
+    random.shuffle(points)
+    assert isotonic(points) == fitted
+
+
+def test_isotonic_pools_what_falls() -> None:
+    fitted = isotonic([(0.2, False, 1), (0.4, True, 1), (0.6, False, 1), (0.8, True, 1)])
+    assert fitted is not None
+    assert fitted.starts == (0.2, 0.4, 0.8)
+    assert fitted.steps == (Past(1, 0), Past(2, 1), Past(1, 1))
+    assert [fitted(score) for score in (0, 0.5, 0.9)] == [pytest.approx(p) for p in (1 / 6, 1 / 2, 5 / 6)]
+    assert isotonic([]) is None
+
+
+def test_shapes_are_counted_in_parts() -> None:
+    votes = [(Shape((4, 1)), True, 0.5), (Shape((4, 1)), False, 0.5), (Shape((3,), 2), True, 1.0)]
+    counted = count_shapes(votes)
+    assert counted == {Shape((3,), 2): Past(1, 1), Shape((4, 1)): Past(1, 0.5)}
+    assert list(counted) == sorted(counted)
+
+
+def test_a_past_in_words() -> None:
+    assert str(Past(120, 104)) == "of 120 past votes like this one, 87 % [79, 92] were right"
+    assert "99.6 %" in str(Past(500, 498))
+    assert "100 % [99" in str(Past(500, 500))
+    assert Past(8, 8).chance == 0.9
+    assert (str(Shape((4, 1))), str(Shape((3,), 2))) == ("4-1", "3, 2 lost")
+
+
+@given(FORETOLD)
+def test_scores_lie_between_0_and_1(foretold: list[Foretold]) -> None:
+    for score in (brier(foretold), calibration_error(foretold), noise_floor(foretold)):
+        assert 0 <= score <= 1
+    assert sum(held.answers for held in reliability(foretold)) == len(foretold)
+
+
+def test_the_error_of_what_is_right_and_of_what_is_wrong() -> None:
+    right = [(0.75, place % 4 != 0) for place in range(400)]
+    assert calibration_error(right) == 0
+    assert calibration_error([(1.0, False)] * 3) == brier([(1.0, False)]) == 1
+    assert calibration_error([]) == brier([]) == noise_floor([]) == 0
+    assert reliability([(1.0, True), (0.95, False)]) == (Bin(2, 0.975, 0.5),)
+
+
+def test_the_noise_floor_is_the_error_of_chance_alone() -> None:
+    random = Random(5)
+    sure = [random.choice([0.55, 0.75, 0.9]) for _ in range(400)]
+    errors = [calibration_error([(p, random.random() < p) for p in sure]) for _ in range(200)]
+    floor = noise_floor([(p, True) for p in sure])
+    assert isclose(floor, sum(errors) / len(errors), rel_tol=0.1)
