@@ -55,8 +55,7 @@ def test_a_letter_is_the_option_that_the_run_was_shown_beside_it(
 def test_options_of_any_kind_are_refused_or_told_apart(data: st.DataObject, options: list[str]) -> None:
     try:
         answer = Choice(options)
-    except InputError as error:
-        assert error.field == "options"
+    except InputError:
         return
     assert answer.options == tuple(option.strip() for option in options)
     assert len({normalise(option) for option in options}) == len(options)
