@@ -1,61 +1,130 @@
-"""What came back becomes a ballot: a choice, or spoiled with the reason."""
+"""What came back becomes a ballot: a choice, or spoiled with its reason, and never an exception."""
 
 from __future__ import annotations
 
+import json
+
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import answer_types, odd_texts, orders_of
 
-from fanin.answers import Choice, YesNo
+from fanin.answers import Answer, Choice, Text, YesNo
 from fanin.stages.ballot import ballot
-from fanin.stages.fan_out import fan_out
-from fanin.values import Ballot, Completion, Finish, Plan, Question, Sample, Variation
+from fanin.values import Ballot, Completion, Finish, Plan, Question, Run, Sample, Variation
 
-PLAN = Plan(Question("Is it so?"), YesNo(), Variation(("a", "b")), runs=4)
-RUN = fan_out(PLAN)[3]
-
-
-def read(text: str, finish: Finish = "stop", without: tuple[str, ...] = ()) -> Ballot:
-    return ballot(Sample(3, Completion(text, finish), without=without), RUN, PLAN)
+SEA = Choice(["whale", "shark", "tuna"])
+RUN = Run(index=2, model="m", temperature=0.8, seed=11, system=None, order=SEA.options)
 
 
-def test_a_ballot_tells_the_run_it_comes_from() -> None:
-    assert read("I think so.\nAnswer: yes") == Ballot(3, "yes", None, "b", 0.7, "I think so.\nAnswer: yes")
+def plan(answer: Answer, *, structured: bool = False) -> Plan:
+    return Plan(Question("Which one?"), answer, Variation(("m",)), structured=structured)
 
 
-def test_a_temperature_that_was_not_sent_is_none() -> None:
-    assert read("yes", without=("temperature",)).temperature is None
-    assert read("yes", without=("seed",)).temperature == 0.7
+def cast(
+    text: str, answer: Answer = SEA, *, finish: Finish = "stop", run: Run = RUN, structured: bool = False
+) -> Ballot:
+    return ballot(Sample(run.index, Completion(text, finish)), run, plan(answer, structured=structured))
 
 
-@given(text=st.text(), finish=st.sampled_from(["length", "refusal", "content_filter"]))
-def test_what_did_not_end_well_is_never_a_vote(text: str, finish: Finish) -> None:
-    cast = read(f"{text}\nAnswer: yes", finish)
-    assert cast.choice is None
-    assert cast.spoiled
-    assert cast.text.endswith("Answer: yes")
+@given(
+    st.data(),
+    answer_types(),
+    odd_texts(),
+    st.sampled_from(["stop", "length", "refusal", "content_filter", "tool_calls", "other"]),
+    st.booleans(),
+)
+def test_a_ballot_is_a_choice_or_spoiled_and_keeps_the_whole_text(
+    data: st.DataObject, answer: Answer, text: str, finish: Finish, structured: bool
+) -> None:
+    run = attrs.evolve(RUN, order=tuple(data.draw(orders_of(answer))))
+    read = cast(text, answer, finish=finish, run=run, structured=structured)
+    assert read.text == text
+    assert (read.choice is None) == bool(read.spoiled)
+    assert read.choice is None or not answer.options or read.choice in answer.options
 
 
-@given(st.text())
-def test_every_text_is_a_choice_or_spoiled_with_a_reason(text: str) -> None:
-    cast = read(text)
-    assert cast.choice in ("yes", "no", None)
-    assert (cast.spoiled is None) == (cast.choice is not None)
-    assert cast.text == text
+@given(st.data(), answer_types().filter(lambda answer: bool(answer.options)))
+def test_the_order_of_the_options_never_changes_what_a_text_means(
+    data: st.DataObject, answer: Answer
+) -> None:
+    option = data.draw(st.sampled_from(answer.options))
+    run = attrs.evolve(RUN, order=tuple(data.draw(orders_of(answer))))
+    assert cast(f"Answer: {option}", answer, run=run).choice == option
+    # A labelled line is what the run was shown, and means what stood beside the letter there.
+    for line in answer.instruction(run.order).splitlines():
+        if isinstance(answer, Choice) and answer.labels and line.partition(". ")[2] == option:
+            assert cast(f"Answer: {line}", answer, run=run).choice == option
+            assert cast(f"Answer: {line[0]}", answer, run=run).choice == option
 
 
-@given(st.integers(0, 5), st.sampled_from(["whale", "shark", "tuna"]))
-def test_a_letter_is_mapped_back_through_the_order_of_its_run(index: int, option: str) -> None:
-    plan = Plan(Question("Which?"), Choice(["whale", "shark", "tuna"]), Variation(("m",)), runs=6)
-    run = fan_out(plan)[index]
-    letter = "ABC"[run.order.index(option)]
-    assert ballot(Sample(index, Completion(f"Answer: {letter}")), run, plan).choice == option
+def test_a_ballot_says_whose_it_is() -> None:
+    assert cast("A fish? No.\nAnswer: A. whale") == Ballot(
+        index=2, choice="whale", model="m", temperature=0.8, text="A fish? No.\nAnswer: A. whale"
+    )
+    assert cast("Answer: dolphin") == Ballot(
+        index=2,
+        choice=None,
+        spoiled='none of the options: "dolphin"',
+        model="m",
+        temperature=0.8,
+        text="Answer: dolphin",
+    )
+
+
+def test_a_letter_is_read_by_the_order_that_the_run_saw() -> None:
+    turned = attrs.evolve(RUN, order=("tuna", "whale", "shark"))
+    assert cast("Answer: A", run=turned).choice == "tuna"
+    assert cast("Answer: A. tuna", run=turned).choice == "tuna"
+    assert cast("Answer: A. whale", run=turned).choice is None
+    assert cast("Answer: A").choice == "whale"
 
 
 @pytest.mark.parametrize(
-    ("text", "choice"),
-    [('{"reasoning": "no", "answer": "yes"}', "yes"), ('{"answer": 7}', None), ("Answer: yes", None)],
+    ("without", "temperature"),
+    [((), 0.8), (("seed",), 0.8), (("temperature",), None), (("seed", "temperature"), None)],
 )
-def test_a_structured_reply_is_read_as_json_alone(text: str, choice: str | None) -> None:
-    plan = Plan(Question("Is it so?"), YesNo(), Variation(("m",)), structured=True)
-    assert ballot(Sample(0, Completion(text)), fan_out(plan)[0], plan).choice == choice
+def test_the_temperature_is_the_one_that_was_sent(
+    without: tuple[str, ...], temperature: float | None
+) -> None:
+    sample = Sample(2, Completion("Answer: whale"), without=without)
+    assert ballot(sample, RUN, plan(SEA)).temperature == temperature
+
+
+def test_the_model_is_the_one_that_was_asked() -> None:
+    sample = Sample(2, Completion("Answer: whale", model="m-2024-07-18"))
+    assert ballot(sample, RUN, plan(SEA)).model == "m"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "spoiled"),
+    [
+        ("Answer: whale", "length", "cut off by length"),
+        ("I think", "length", "cut off by length"),
+        ("", "stop", "empty"),
+        ("I'm sorry, but I can't help with that.", "stop", "refused"),
+        ("", "refusal", "refused"),
+        ("", "content_filter", "stopped by a content filter"),
+        ("<think>whale", "stop", "thoughts and no answer"),
+        ("Answer: whale. Answer: tuna", "stop", 'more than one answer: "whale. tuna"'),
+    ],
+)
+def test_what_spoils_a_ballot(text: str, finish: Finish, spoiled: str) -> None:
+    read = cast(text, finish=finish)
+    assert (read.choice, read.spoiled, read.text) == (None, spoiled, text)
+
+
+def test_a_structured_reply_is_read_by_its_answer() -> None:
+    reply = json.dumps({"reasoning": "Answer: shark", "answer": "tuna"})
+    assert cast(reply, structured=True).choice == "tuna"
+    assert cast(reply[:-3], structured=True).choice is None
+    assert cast("Answer: tuna", structured=True).choice is None
+    assert cast(reply).choice is None
+
+
+def test_the_same_reply_means_what_the_type_of_the_answer_makes_of_it() -> None:
+    reply = "Answer: **No.**"
+    assert cast(reply, YesNo(), run=attrs.evolve(RUN, order=("no", "yes"))).choice == "no"
+    assert cast(reply, Text(), run=attrs.evolve(RUN, order=())).choice == "No"
+    assert cast(reply).choice is None
