@@ -1,15 +1,39 @@
 """Typed answers, pure: how to ask for one, how to read it, when two are the same.
 
 An answer type is any frozen object with the members of `Answer`; the four methods a type of one's
-own has to bring are `instruction`, `read`, `same` and `show`.
+own has to bring are `instruction`, `read`, `same` and `show`. A type is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-from fanin.answers.choice import Choice
-from fanin.answers.number import Number
+from typing import TYPE_CHECKING, Any
+
 from fanin.answers.protocol import Answer, Spoiled
-from fanin.answers.text import Text
-from fanin.answers.yes_no import YesNo
+
+if TYPE_CHECKING:
+    from fanin.answers.choice import Choice
+    from fanin.answers.number import Number
+    from fanin.answers.text import Text
+    from fanin.answers.yes_no import YesNo
 
 __all__ = ["Answer", "Choice", "Number", "Spoiled", "Text", "YesNo"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Choice":
+        from fanin.answers.choice import Choice
+
+        return Choice
+    if name == "Number":
+        from fanin.answers.number import Number
+
+        return Number
+    if name == "Text":
+        from fanin.answers.text import Text
+
+        return Text
+    if name == "YesNo":
+        from fanin.answers.yes_no import YesNo
+
+        return YesNo
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import re
 
-from fanin.answers.number import Number
 from fanin.answers.protocol import Answer
 from fanin.answers.text import Text
 from fanin.answers.yes_no import YesNo
 from fanin.errors import InputError
 
-_TYPES: dict[str, type[YesNo] | type[Number] | type[Text]] = {
-    "yes/no": YesNo,
-    "number": Number,
-    "text": Text,
-}
+_NAMES = ("yes/no", "number", "text")
 _ALIASES = {"yesno": "yes/no", "yes-no": "yes/no"}
 
 _OPENS_LIKE_ONE = re.compile(
@@ -47,10 +42,17 @@ def auto_answer(question: str) -> Answer:
 def parse_answer(spec: str) -> Answer:
     """The answer type of that name: `yes/no`, `number` or `text`, in any case. Raises InputError."""
     name = spec.strip().casefold()
-    kind = _TYPES.get(_ALIASES.get(name, name))
-    if kind is None:
-        raise InputError("answer", f"one of {', '.join(_TYPES)}", spec, mend=_mend(name))
-    return kind()
+    match _ALIASES.get(name, name):
+        case "yes/no":
+            return YesNo()
+        case "text":
+            return Text()
+        case "number":
+            # Loaded when it is asked for: its patterns take time at every start.
+            from fanin.answers.number import Number
+
+            return Number()
+    raise InputError("answer", f"one of {', '.join(_NAMES)}", spec, mend=_mend(name))
 
 
 def _mend(name: str) -> str | None:
@@ -58,5 +60,5 @@ def _mend(name: str) -> str | None:
 
     if name in ("choice", "choices"):
         return "Name the options to choose from: --choices a,b,c, or fanin.Choice([...])."
-    near = get_close_matches(name, _TYPES, n=1, cutoff=0.5)
+    near = get_close_matches(name, _NAMES, n=1, cutoff=0.5)
     return f"Did you mean {near[0]}?" if near else None

@@ -135,14 +135,14 @@ def check_answer_options(options: dict[str, Any]) -> None:
 
 def answer_of(options: dict[str, Any], *, quiet: bool) -> Answer:
     """The type of answer that the options ask for; says which one `auto` came to."""
-    from fanin.answers import Choice, Number
+    from fanin import answers
     from fanin.cli.progress import say
     from fanin.voting import as_answer
 
     if options["choices"] is not None:
-        return Choice(comma_list(options["choices"]))
+        return answers.Choice(comma_list(options["choices"]))
     if options["answer"] == "number":
-        return Number(abs_tol=options["tolerance"] or 0.0)
+        return answers.Number(abs_tol=options["tolerance"] or 0.0)
     answer = as_answer(options["answer"], options["question"])
     if options["answer"] == "auto" and not quiet:
         say(f"answer type: {answer.name} (--answer sets another)")
