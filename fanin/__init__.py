@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fanin._version import __version__ as __version__
+    from fanin.agent import Agent as Agent
+    from fanin.agent_run import AgentRun as AgentRun
+    from fanin.agent_run import ToolLimits as ToolLimits
+    from fanin.analysed import Analysis as Analysis
+    from fanin.analysis import analyze as analyze
+    from fanin.analysis import analyze_sync as analyze_sync
     from fanin.answers import Answer as Answer
     from fanin.answers import Choice as Choice
     from fanin.answers import Number as Number
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
     from fanin.answers import YesNo as YesNo
     from fanin.backend import Backend as Backend
     from fanin.backend import Capabilities as Capabilities
-    from fanin.conductor import Interrupt as Interrupt
+    from fanin.batching.runner import batch as batch
     from fanin.connecting import connect as connect
     from fanin.errors import CallError as CallError
     from fanin.errors import CassetteError as CassetteError
@@ -28,8 +34,12 @@ if TYPE_CHECKING:
     from fanin.errors import FaninError as FaninError
     from fanin.errors import InputError as InputError
     from fanin.errors import MissingKeyError as MissingKeyError
+    from fanin.panels import panel as panel
+    from fanin.panels import panel_sync as panel_sync
     from fanin.policy.pricing import Price as Price
+    from fanin.report import Report as Report
     from fanin.taping import tape as tape
+    from fanin.terms import Interrupt as Interrupt
     from fanin.values import Ballot as Ballot
     from fanin.values import Completion as Completion
     from fanin.values import Event as Event
@@ -43,6 +53,9 @@ if TYPE_CHECKING:
     from fanin_backends.fake import Fake as Fake
 
 _HOMES = {
+    "Agent": "fanin.agent",
+    "AgentRun": "fanin.agent_run",
+    "Analysis": "fanin.analysed",
     "Answer": "fanin.answers",
     "Backend": "fanin.backend",
     "Ballot": "fanin.values",
@@ -57,19 +70,26 @@ _HOMES = {
     "Fake": "fanin_backends.fake",
     "FaninError": "fanin.errors",
     "InputError": "fanin.errors",
-    "Interrupt": "fanin.conductor",
+    "Interrupt": "fanin.terms",
     "Message": "fanin.values",
     "MissingKeyError": "fanin.errors",
     "Number": "fanin.answers",
     "Price": "fanin.policy.pricing",
+    "Report": "fanin.report",
     "Request": "fanin.values",
     "Spoiled": "fanin.answers",
     "Text": "fanin.answers",
+    "ToolLimits": "fanin.agent_run",
     "Usage": "fanin.values",
     "Verdict": "fanin.verdict",
     "YesNo": "fanin.answers",
     "__version__": "fanin._version",
+    "batch": "fanin.batching.runner",
+    "analyze": "fanin.analysis",
+    "analyze_sync": "fanin.analysis",
     "connect": "fanin.connecting",
+    "panel": "fanin.panels",
+    "panel_sync": "fanin.panels",
     "tape": "fanin.taping",
     "vote": "fanin.voting",
     "vote_sync": "fanin.voting",

@@ -26,6 +26,10 @@ class Capabilities:
     """Has rate limits: its calls are paced. False for backends that declare none."""
     http: bool = True
     """Sends HTTP, so that a tape can record it."""
+    logprobs: bool = False
+    """Tells the log-probabilities of an answer's tokens, at least for some models."""
+    tools: bool = False
+    """Passes on a request's tools and gives back tool calls; told in the prompt where the model has none."""
 
 
 @runtime_checkable

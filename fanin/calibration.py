@@ -137,10 +137,15 @@ def calibrate(questions: Sequence[StoredQuestion], runs: int = 5, draws: int = D
     )
 
 
+def check_golds(golds: Sequence[str | None]) -> None:
+    """Raises InputError where nothing can be learnt from such right answers: one class of them alone."""
+    known = {gold for gold in golds if gold is not None}
+    if len(known) == 1:
+        raise InputError("labels", "of more than one class", next(iter(known)), mend="Add other questions.")
+
+
 def _check_classes(labelled: Sequence[StoredQuestion]) -> None:
-    golds = {question.gold for question in labelled}
-    if len(golds) == 1:
-        raise InputError("labels", "of more than one class", next(iter(golds)), mend="Add other questions.")
+    check_golds([question.gold for question in labelled])
     results = {choice == question.gold for question in labelled for _, choice in question.cast}
     if len(results) < 2:
         bound = "questions on which some votes are right and some are wrong"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -18,8 +20,8 @@ class Clock(Protocol):
         """The time in seconds; comparable between the threads and event loops of one process."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Comes back when that time has passed."""
+    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
+        """Comes back when that time has passed, or when `wake` is set before."""
         ...
 
 
@@ -38,8 +40,29 @@ class LoopClock:
             _anchor_s.set(anchor)
         return now + anchor
 
-    async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
+        if wake is None:
+            await anyio.sleep(seconds)
+            return
+        with anyio.move_on_after(seconds):
+            await wake.wait()
+
+
+class BoundClock(LoopClock):
+    """`LoopClock` of the event loop that runs when it is made, with what that looks up each time kept.
+
+    For that loop only; a tenth of the cost, where there are very many calls.
+    """
+
+    def __init__(self) -> None:
+        self._anchor_s = LoopClock().now_s() - anyio.current_time()
+        try:
+            self._time: Callable[[], float] = asyncio.get_running_loop().time
+        except RuntimeError:  # another event loop than asyncio's
+            self._time = anyio.current_time
+
+    def now_s(self) -> float:
+        return self._time() + self._anchor_s
 
 
 class StillClock:
@@ -48,5 +71,5 @@ class StillClock:
     def now_s(self) -> float:
         return 0.0
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
         await anyio.lowlevel.checkpoint()

@@ -13,12 +13,15 @@ from typing import TypeAlias
 import anyio
 import attrs
 
+from fanin.admission import Admission
 from fanin.backend import Backend
 from fanin.clock import Clock, LoopClock, StillClock
 from fanin.context import RUN_INDEX, tape_on
 from fanin.errors import CallError, FaninError
-from fanin.limiter import SHARED, Limiter, Limiters
+from fanin.limiter import SHARED, Limiter, Limiters, TooLong
 from fanin.policy import retrying
+from fanin.policy.pacing import Outlook
+from fanin.terms import USUAL, Interrupt, Terms
 from fanin.values import (
     Completion,
     Event,
@@ -28,9 +31,6 @@ from fanin.values import (
     Run,
     Sample,
     StoppedBy,
-    in_range,
-    optional,
-    whole,
 )
 
 Job: TypeAlias = Callable[[Run], Awaitable["Outcome | None"]]
@@ -39,44 +39,6 @@ Watch: TypeAlias = Callable[[Event], None]
 """Is told every event as it happens; must not block."""
 Enough: TypeAlias = Callable[[Sequence[Outcome]], bool]
 """Whether these outcomes, in the order they came, are all that is needed."""
-
-_POSITIVE = in_range(1e-9, 1e9, "a number of seconds above 0, and 1e9 at most")
-
-
-@attrs.frozen
-class Terms:
-    """How long and how often calls are tried."""
-
-    concurrency: int = attrs.field(default=8, validator=whole(1, 10_000))
-    """Calls in flight at once."""
-    timeout_s: float = attrs.field(default=120.0, validator=_POSITIVE)
-    """The longest one call may take, as a whole."""
-    deadline_s: float | None = attrs.field(default=None, validator=optional(_POSITIVE))
-    """The longest the whole job may take; beats everything. None: no end."""
-    retries: int = attrs.field(default=4, validator=whole(0, 100))
-    """Calls after the first that errors may cost; waiting out a rate limit costs none."""
-    max_wait_s: float = attrs.field(default=600.0, validator=_POSITIVE)
-    """A told wait longer than this is not waited out."""
-
-
-class Interrupt:
-    """A way to stop a job from outside: nothing new is asked, what is in flight is cut."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._scopes: list[anyio.CancelScope] = []
-
-    def stop(self) -> None:
-        """Stops the job this was given to, now or when it begins. From its own event loop only."""
-        self.requested = True
-        for scope in self._scopes:
-            scope.cancel()
-
-    def covers(self, scope: anyio.CancelScope) -> None:
-        """That scope is cancelled when the interrupt comes."""
-        self._scopes.append(scope)
-        if self.requested:
-            scope.cancel()
 
 
 @attrs.define
@@ -107,7 +69,7 @@ class Conductor:
     def __init__(
         self,
         backend: Backend,
-        terms: Terms = Terms(),
+        terms: Terms = USUAL,
         *,
         clock: Clock | None = None,
         limiters: Limiters = SHARED,
@@ -132,6 +94,16 @@ class Conductor:
         self._spent: set[str] = set()
         self.events: list[Event] = []
         """All events so far, in the order they happened."""
+
+    @property
+    def backend(self) -> Backend:
+        """Whom it asks."""
+        return self._backend
+
+    def tell_tool(self, index: int, name: str) -> None:
+        """Tells that run `index` calls the tool of that name."""
+        self._progress.setdefault(index, Progress())
+        self._tell("tool", index, detail=name)
 
     async def conduct(self, runs: Sequence[Run], job: Job, *, enough: Enough | None = None) -> Conducted:
         """Does `job` for every run, as many at once as the terms allow, the lowest index first.
@@ -166,7 +138,7 @@ class Conductor:
                         await slots.acquire()
                         group.start_soon(one, run)
         except ExceptionGroup as errors:
-            raise _first(errors) from None
+            raise first_error(errors) from None
         return self._ended(runs, outcomes, cut=scope.cancelled_caught, satisfied=satisfied)
 
     async def _carry_out(self, run: Run, job: Job) -> Outcome | None:
@@ -219,20 +191,24 @@ class Conductor:
         Raises FaninError other than CallError (a replay miss) as it comes.
         """
         limiter = self._limiters.of(self._backend.account, request.model)
-        gate = limiter if self._backend.capabilities.limited and not self._replaying else None
+        admission = self._admission(request, limiter)
         begun = self._progress.setdefault(request.index, Progress())
         tried = retrying.Tried(without=self._known_refusals(request.model, limiter))
         not_before_s = self._clock.now_s()
-        while await self._wait(request.index, gate, not_before_s):
+        while await self._wait(request.index, not_before_s):
+            too_long = await admission.granted() if admission is not None else None
+            if too_long is not None:
+                return self._too_long(request, too_long)
             begun.attempts += 1
             self._tell("asked", request.index)
-            sent_s = self._clock.now_s()
-            asked = attrs.evolve(request, attempt=begun.attempts, without=tried.without)
+            asked = request
+            if begun.attempts > 1 or tried.without:
+                asked = attrs.evolve(request, attempt=begun.attempts, without=tried.without)
             answer = await self._call(asked)
             self._note(answer)
+            if admission is not None:
+                admission.settle(answer)
             if isinstance(answer, Completion):
-                if gate is not None:
-                    gate.succeeded()
                 self._tell("answered", request.index)
                 return Sample(request.index, answer, begun.attempts, tried.without)
             action = retrying.after(
@@ -246,22 +222,44 @@ class Conductor:
                 tried = action.tried
                 self._learn(request, limiter, action.parameter)
                 continue
-            now_s = self._clock.now_s()
-            told_s = action.wait_s if answer.kind == "rate_limit" else None
-            if gate is not None and told_s is not None:
-                gate.refused(sent_s=sent_s, told_s=told_s, now_s=now_s)
             if isinstance(action, retrying.GiveUp):
                 return self._give_up(request.index, begun.attempts, action.error)
             tried = action.tried
-            not_before_s = now_s + action.wait_s
-            if gate is None or told_s is None:
+            if admission is None or answer.kind != "rate_limit":
+                not_before_s = self._clock.now_s() + action.wait_s
                 self._tell("retry", request.index, action.wait_s, answer.message)
         return _no_time(request.index, begun.attempts)
 
+    def _admission(self, request: Request, limiter: Limiter) -> Admission | None:
+        """The request's way past the limiter; None where nothing is paced."""
+        if self._replaying or not self._backend.capabilities.limited:
+            return None
+
+        def waiting(outlook: Outlook, wait_s: float) -> None:
+            self._tell("limit", request.index, wait_s, outlook.why)
+
+        return Admission(limiter, request, self._clock, self._terms, self._ends_s, waiting)
+
+    def _too_long(self, request: Request, too_long: TooLong) -> Failure | None:
+        """The outcome of a request that the limiter will not let go in time."""
+        attempts = self._attempts(request.index)
+        if too_long.outlook.at_s >= self._ends_s:
+            return _no_time(request.index, attempts)
+        message = (
+            f"The rate limit of {request.model} is reached ({too_long.outlook.why}): the next call may go in"
+            f" {too_long.wait_s:.0f} s, more than the {self._terms.max_wait_s:.0f} s allowed."
+        )
+        self._tell("failed", request.index, detail=message)
+        return Failure(request.index, "rate_limit", message, attempts, exhausted=True)
+
     async def _call(self, request: Request) -> Completion | CallError:
+        answer: object = None
         try:
-            with anyio.fail_after(None if self._replaying else self._terms.timeout_s):
-                answer: object = await self._backend.complete(request)
+            # What `fail_after` does, at half its cost: a batch makes very many calls.
+            with anyio.move_on_after(None if self._replaying else self._terms.timeout_s) as scope:
+                answer = await self._backend.complete(request)
+            if scope.cancelled_caught:
+                raise TimeoutError
         except TimeoutError:
             return CallError("timeout", f"No answer within {self._terms.timeout_s:g} s.")
         except CallError as error:
@@ -285,20 +283,15 @@ class Conductor:
         if isinstance(answer, CallError):
             self._tape.note_error(answer)
 
-    async def _wait(self, index: int, gate: Limiter | None, not_before_s: float) -> bool:
-        """Waits for the run's own time and for the gate; False where that lies past the deadline."""
-        while True:
-            now_s = self._clock.now_s()
-            own_s = not_before_s - now_s
-            gate_s = gate.wait_s(now_s) if gate is not None else 0.0
-            wait_s = max(own_s, gate_s)
-            if wait_s <= 0 or self._replaying:
-                return True
-            if now_s + wait_s >= self._ends_s:
-                return False
-            if gate_s >= own_s:
-                self._tell("limit", index, wait_s, "rate limit")
-            await self._clock.sleep(wait_s)
+    async def _wait(self, index: int, not_before_s: float) -> bool:
+        """Waits for the run's own time; False where that lies past the deadline."""
+        wait_s = not_before_s - self._clock.now_s()
+        if wait_s <= 0 or self._replaying:
+            return True
+        if not_before_s >= self._ends_s:
+            return False
+        await self._clock.sleep(wait_s)
+        return True
 
     def _known_refusals(self, model: str, limiter: Limiter) -> tuple[str, ...]:
         known = limiter.refused_parameters
@@ -344,7 +337,7 @@ def _no_time(index: int, attempts: int) -> Failure | None:
     return Failure(index, "deadline", "The wait before the next call would end after the deadline.", attempts)
 
 
-def _first(errors: ExceptionGroup[Exception]) -> Exception:
+def first_error(errors: ExceptionGroup[Exception]) -> Exception:
     """The first error of a group that is not a group itself; a FaninError before all others."""
     leaves = _leaves(errors)
     return next((error for error in leaves if isinstance(error, FaninError)), leaves[0])

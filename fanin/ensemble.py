@@ -78,9 +78,9 @@ async def _in_waves(
     if waves == "all":
 
         def enough(came: Sequence[Outcome]) -> bool:
-            return len(came) < len(runs) and rule.satisfied(_seen(plan, runs, came))
+            return len(came) < len(runs) and rule.satisfied(seen_by(plan, runs, came))
 
-    while size := next_wave(rule, _seen(plan, runs, outcomes), waves):
+    while size := next_wave(rule, seen_by(plan, runs, outcomes), waves):
         asked = len(outcomes)
         ended = await conductor.conduct(runs[asked : asked + size], job, enough=enough)
         outcomes += ended.outcomes
@@ -89,7 +89,7 @@ async def _in_waves(
     return Conducted(tuple(outcomes), "rule" if len(outcomes) < len(runs) else "all")
 
 
-def _seen(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> Seen:
+def seen_by(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> Seen:
     """What a rule may look at: what each ended run came to, as it is counted."""
     from fanin.policy.stopping import seen_of
 
@@ -108,7 +108,7 @@ def _remarks(plan: Plan, runs: Sequence[Run], ended: Conducted, rule: Rule) -> l
 
     if not isinstance(rule, Certified):
         return []
-    return [rule.remark(_seen(plan, runs, ended.outcomes), shuffled=plan.variation.shuffled)]
+    return [rule.remark(seen_by(plan, runs, ended.outcomes), shuffled=plan.variation.shuffled)]
 
 
 def completion_job(plan: Plan, conductor: Conductor) -> Job:

@@ -10,6 +10,8 @@ FaninError                 something is wrong before the first call, or with a t
 |-- EventLoopError         the backend does not run on this event loop
 |-- CassetteError          a tape that cannot be read, written or trusted
 |   `-- CassetteMissError  a request that the tape being replayed does not hold
+|-- JournalError           a batch's journal that cannot be read, written or had for oneself
+|-- OutputError            rows that can be written no more                  exit code 1
 |-- NetworkBlockedError    a connection that leaves this machine, where that is not allowed
 `-- CallError              one call failed; the conductor turns it into a `Failure`
 
@@ -33,8 +35,12 @@ FailureKind: TypeAlias = Literal[
     "malformed",
     "deadline",
     "interrupted",
+    "budget",
+    "turns",
 ]
-"""Why a run gave no answer. `deadline` and `interrupted` are given by the conductor alone."""
+"""Why a run gave no answer. `deadline` and `interrupted` are given by the conductor alone, `budget` where a
+limit of cost left no room for a call, `turns` by an agent that still asked for tools when its turns were
+spent."""
 
 
 class FaninError(Exception):
@@ -129,6 +135,26 @@ class CassetteError(FaninError):
 
 class CassetteMissError(CassetteError):
     """A request that the tape `path` does not hold; `problem` names the nearest one and what differs."""
+
+
+class JournalError(FaninError):
+    """The journal `path` of a batch cannot be read, written or had for oneself."""
+
+    def __init__(self, path: str, problem: str, *, mend: str | None = None) -> None:
+        super().__init__(f"{path}: {problem}", mend=mend)
+        self.path = path
+        self.problem = problem
+
+
+class OutputError(FaninError):
+    """Rows can be written to `path` no more: the disk is full, or the file system failed."""
+
+    exit_code = 1
+
+    def __init__(self, path: str, problem: str, *, mend: str | None = None) -> None:
+        super().__init__(f"{path} cannot be written: {problem}", mend=mend)
+        self.path = path
+        self.problem = problem
 
 
 class NetworkBlockedError(FaninError):

@@ -9,26 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from math import fsum, sqrt
+from math import fsum
 from random import Random
 
 from fanin.calibration import ENOUGH_LABELS, labelled_weights, shape_of, weighted
 from fanin.errors import InputError
 from fanin.evaluation import Calibrated, Evaluation, Graded, Measured
-from fanin.policy.calibrating import (
-    Foretold,
-    Past,
-    Shape,
-    brier,
-    calibration_error,
-    count_shapes,
-    isotonic,
-    noise_floor,
-    reliability,
-)
+from fanin.policy.calibrating import Foretold, Shape, brier, calibration_error
 from fanin.policy.confidence import wilson
 from fanin.policy.stopping import Rule, next_wave, parse_rule, seen_of
-from fanin.policy.weighing import Voter, Weights, weights_from_votes
+from fanin.policy.weighing import Voter, Weights, leaders, logprob_scores, weights_from_votes
+from fanin.reliability import Drawn, calibrations, mean, spread
+from fanin.show import count
 from fanin.stages.grade import grade
 from fanin.stored_votes import StoredQuestion, StoredVote, models_of
 from fanin.values import Runs, Tally
@@ -46,49 +38,69 @@ def evaluate(
     runs: int = 5,
     labels: int = 50,
     draws: int = 20,
-    stops: Sequence[str] = STOPS,
+    stops: Sequence[str] | None = None,
 ) -> Evaluation:
     """Measures on the questions that have a right answer.
 
     `labels` is the number of questions that weights and the best single voter are chosen on, `draws` the
-    number of shuffles, of choices of labels and of random halves. Raises InputError: no label, too few
-    questions for the labels asked for, a number below 1, or an unknown stop rule.
+    number of shuffles, of choices of labels and of random halves. `stops` are the rules that are measured;
+    None: those of `STOPS` that so many runs allow. Raises InputError as `check` does.
     """
-    for field, number in (("runs", runs), ("labels", labels), ("draws", draws)):
-        if number < 1:
-            raise InputError(field, "a whole number from 1", number)
     known = [question for question in questions if question.gold is not None]
-    if labels >= len(known):
-        raise InputError("labels", f"fewer than the {len(known)} questions with a known answer", labels)
+    budget = min((len(question.votes) for question in known if question.votes), default=1)
+    rules = check(len(known), runs=runs, labels=labels, draws=draws, stops=stops, budget=budget)
     orders = [[question.drawn(draw, MOST_RUNS) for question in known] for draw in range(draws)]
-    methods = [_by_rule(known, text, orders) for text in ("all", *stops)]
+    methods = [_by_rule(known, text, orders) for text in ("all", *rules)]
     weighing = _by_weights(known, labels, draws)
     drawn = [[shape_of(votes[:runs]) for votes in its] for its in zip(*orders, strict=True)]
-    calibrations = _calibrations(known, drawn, labels)
+    ways = calibrations(known, drawn, labels)
     return Evaluation(
         kind=known[0].kind,
         questions=len(known),
         models=models_of(known),
         runs=runs,
-        methods=(*methods, *weighing),
+        methods=(*methods, *weighing, *_by_logprob(known)),
         grades=_grades(known, drawn, runs),
-        calibrations=calibrations,
+        calibrations=ways,
         growth=_growth(known, orders),
-        remarks=tuple(_remarks(methods[0], weighing, calibrations)),
+        remarks=(
+            *_remarks(methods[0], weighing, ways),
+            *(
+                f"{text} is left out: with {count(budget, 'run')} it can never stop a vote."
+                for text in STOPS
+                if stops is None and text not in rules
+            ),
+        ),
     )
+
+
+def check(
+    known: int, *, runs: int, labels: int, draws: int, stops: Sequence[str] | None, budget: int
+) -> tuple[str, ...]:
+    """The stop rules that can be measured on so many questions of known answer with `budget` votes or more.
+
+    Raises InputError: too few questions for the labels asked for, a number below 1, a rule in `stops` that
+    is unknown or could never stop so few runs.
+    """
+    for field, number in (("runs", runs), ("labels", labels), ("draws", draws)):
+        if number < 1:
+            raise InputError(field, "a whole number from 1", number)
+    if labels >= known:
+        raise InputError("labels", f"fewer than the {known} questions with a known answer", labels)
+    fitting = []
+    for text in STOPS if stops is None else stops:
+        try:
+            parse_rule(text, runs=min(budget, MOST_RUNS), quorum=1)
+        except InputError:
+            if stops is not None:
+                raise
+        else:
+            fitting.append(text)
+    return tuple(fitting)
 
 
 Orders = Sequence[Sequence[Sequence[StoredVote]]]
 """For every draw, for every question: its votes in the order that they are seen in."""
-
-
-def _mean(values: Sequence[float]) -> float:
-    return fsum(values) / len(values)
-
-
-def _spread(values: Sequence[float]) -> float:
-    middle = _mean(values)
-    return sqrt(_mean([(value - middle) ** 2 for value in values]))
 
 
 def _cost(votes: Iterable[StoredVote]) -> float | None:
@@ -97,7 +109,7 @@ def _cost(votes: Iterable[StoredVote]) -> float | None:
 
 
 def _mean_cost(costs: Sequence[float | None]) -> float | None:
-    return None if None in costs else _mean([cost for cost in costs if cost is not None])
+    return None if None in costs else mean([cost for cost in costs if cost is not None])
 
 
 def _first_leader(votes: Sequence[StoredVote]) -> tuple[str | None, int]:
@@ -127,11 +139,11 @@ def _by_rule(known: Sequence[StoredQuestion], text: str, orders: Orders) -> Meas
     name = "majority of all" if text == "all" else f"majority, {text}"
     return Measured(
         name,
-        _mean(accuracies),
-        _spread(accuracies),
+        mean(accuracies),
+        spread(accuracies),
         brier(foretold),
         calibration_error(foretold),
-        _mean(asked),
+        mean(asked),
         _mean_cost(costs),
     )
 
@@ -160,13 +172,31 @@ def _by_weights(known: Sequence[StoredQuestion], labels: int, draws: int) -> tup
         best = _best(chosen)
         singles.append([_single(question, best) for question in others])
     blind = weights_from_votes([question.cast for question in known])
-    runs = _mean([len(question.votes) for question in known])
+    runs = mean([len(question.votes) for question in known])
     cost = _mean_cost([_cost(question.votes) for question in known])
     return (
         _weighed(f"weights, {labels} labels", by_labels, runs, cost),
         _weighed("weights, no labels", [[_decide(question, blind) for question in known]], runs, cost),
         _alone(f"best single voter, {labels} labels", singles),
     )
+
+
+def _by_logprob(known: Sequence[StoredQuestion]) -> tuple[Measured, ...]:
+    """Weights by log-probabilities, where every vote has one; such a weight gives no confidence."""
+    valid = [vote for question in known for vote in question.votes if vote.answer is not None]
+    if not valid or any(vote.logprob is None for vote in valid):
+        return ()
+    right = []
+    for question in known:
+        cast = [
+            (vote.answer, vote.logprob)
+            for vote in question.votes
+            if vote.answer is not None and vote.logprob is not None
+        ]
+        right.append(leaders(logprob_scores(cast)) == (question.gold,))
+    runs = mean([len(question.votes) for question in known])
+    cost = _mean_cost([_cost(question.votes) for question in known])
+    return (Measured("weights, logprob", mean(right), 0.0, None, None, runs, cost),)
 
 
 def _best(labelled: Sequence[StoredQuestion]) -> Voter:
@@ -186,12 +216,12 @@ def _decide(question: StoredQuestion, weights: Weights) -> Foretold:
 
 
 def _weighed(name: str, drawn: Sequence[Sequence[Foretold]], runs: float, cost: float | None) -> Measured:
-    accuracies = [_mean([right for _, right in foretold]) for foretold in drawn]
+    accuracies = [mean([right for _, right in foretold]) for foretold in drawn]
     together = [one for foretold in drawn for one in foretold]
     return Measured(
         name,
-        _mean(accuracies),
-        _spread(accuracies),
+        mean(accuracies),
+        spread(accuracies),
         brier(together),
         calibration_error(together),
         runs,
@@ -205,17 +235,13 @@ def _single(question: StoredQuestion, voter: Voter) -> tuple[float, float | None
     if not own:
         return 0.0, 0.0
     cost = _cost(own)
-    return _mean([vote.answer == question.gold for vote in own]), None if cost is None else cost / len(own)
+    return mean([vote.answer == question.gold for vote in own]), None if cost is None else cost / len(own)
 
 
 def _alone(name: str, singles: Sequence[Sequence[tuple[float, float | None]]]) -> Measured:
-    accuracies = [_mean([right for right, _ in draw]) for draw in singles]
+    accuracies = [mean([right for right, _ in draw]) for draw in singles]
     cost = _mean_cost([cost for draw in singles for _, cost in draw])
-    return Measured(name, _mean(accuracies), _spread(accuracies), None, None, 1.0, cost)
-
-
-Drawn = Sequence[Sequence[tuple[Shape, str | None]]]
-"""For every question, for every draw: the shape of the vote and its winner."""
+    return Measured(name, mean(accuracies), spread(accuracies), None, None, 1.0, cost)
 
 
 def _grades(known: Sequence[StoredQuestion], drawn: Drawn, runs: int) -> tuple[Graded, ...]:
@@ -249,70 +275,6 @@ def _grade(shape: Shape, decided: bool) -> str:
     return grade(Tally(counts, Runs(shape.runs, valid, shape.lost, 0), shape.runs, shape.runs // 2 + 1))
 
 
-def _calibrations(known: Sequence[StoredQuestion], drawn: Drawn, labels: int) -> tuple[Calibrated, ...]:
-    """On random halves: the raw share, the pattern, the isotonic share, and the pattern from few labels."""
-    half = len(known) // 2
-    names = {
-        "share of the runs": 0,
-        "by pattern": half,
-        "isotonic share": half,
-        f"by pattern, {min(labels, half)} labels": min(labels, half),
-    }
-    made: dict[str, list[list[Foretold]]] = {name: [] for name in names}
-    for split in range(len(drawn[0])):
-        order = list(range(len(known)))
-        Random(f"halves {split}").shuffle(order)
-        fitted = {
-            name: _fit(name, [(known[place].gold, drawn[place]) for place in order[:many]])
-            for name, many in names.items()
-        }
-        held: list[tuple[Shape, bool]] = []
-        for place in order[half:]:
-            shape, winner = drawn[place][split]
-            if winner is not None:
-                held.append((shape, winner == known[place].gold))
-        for name, confidence in fitted.items():
-            made[name].append([(confidence(shape), right) for shape, right in held])
-    return tuple(_calibrated(name, many, made[name]) for name, many in names.items())
-
-
-def _calibrated(name: str, labels: int, made: Sequence[Sequence[Foretold]]) -> Calibrated:
-    errors = [calibration_error(one) for one in made]
-    return Calibrated(
-        name,
-        labels,
-        _mean(errors),
-        _spread(errors),
-        _mean([noise_floor(one) for one in made]),
-        _mean([brier(one) for one in made]),
-        reliability([foretold for one in made for foretold in one]),
-    )
-
-
-def _share(shape: Shape) -> float:
-    return shape.counts[0] / shape.runs
-
-
-def _fit(
-    name: str, labelled: Sequence[tuple[str | None, Sequence[tuple[Shape, str | None]]]]
-) -> Callable[[Shape], float]:
-    """A confidence for a shape. Where nothing is known of one, all past votes together speak for it."""
-    if not labelled:
-        return _share
-    past = [
-        (shape, winner == gold, 1 / len(its))
-        for gold, its in labelled
-        for shape, winner in its
-        if winner is not None
-    ]
-    if name.startswith("isotonic"):
-        steps = isotonic((_share(shape), right, part) for shape, right, part in past)
-        return _share if steps is None else lambda shape: steps(_share(shape))
-    shapes = count_shapes(past)
-    everything = Past(fsum(one.votes for one in shapes.values()), fsum(one.right for one in shapes.values()))
-    return lambda shape: shapes.get(shape, everything).chance
-
-
 def _growth(known: Sequence[StoredQuestion], orders: Orders) -> tuple[tuple[int, float], ...]:
     """The accuracy of the first 1, 3, 5, ... runs' majority."""
     longest = max(len(votes) for votes in orders[0])
@@ -338,4 +300,5 @@ def _remarks(
         )
     for one in calibrations:
         if one.labels and not one.enough:
-            yield f"{one.name}: {one.labels} labels are not enough to calibrate, it takes {ENOUGH_LABELS}."
+            labels = f"{count(one.labels, 'label')} {'is' if one.labels == 1 else 'are'}"
+            yield f"{one.name}: {labels} not enough to calibrate, it takes {ENOUGH_LABELS}."

@@ -1,59 +1,130 @@
-"""What a calibration file makes of a verdict: weighted votes, and a confidence that is a chance.
+"""What weights and a calibration file make of a verdict: weighted votes, and a confidence that is a chance.
 
-Both say what they did in the advice, and where they cannot be used they say why and change nothing.
+Both say what they did in the advice, and where they cannot be used they say why and change nothing. Of a
+cascade it is the tier that decides whose models a file has to have been made with.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Literal, TypeAlias
 
 import attrs
 
 from fanin.calibration import ENOUGH_VOTES, Calibration
-from fanin.policy.calibrating import Shape
-from fanin.policy.weighing import Cast, Voter, Weights, chances, leaders, scores
+from fanin.policy.calibrating import Past, Shape
+from fanin.policy.weighing import Cast, Voter, Weights, chances, leaders, logprob_scores, scores
+from fanin.stages.cascade import deciding
 from fanin.stages.fan_out import fan_out
 from fanin.stages.grade import ENOUGH_BALLOTS, MEDIUM
 from fanin.values import Plan
 from fanin.verdict import Verdict
 
+Weighing: TypeAlias = Literal["logprob"] | tuple[Calibration, ...]
+"""By the log-probabilities of the answers, or by the files, of which the one that fits is taken."""
+
+
+@attrs.frozen
+class _Weighed:
+    """A verdict whose votes were weighted, or were not."""
+
+    verdict: Verdict
+    by: Calibration | Literal["logprob"] | None = None
+    """What weighted them; None where nothing did."""
+    chance: float = 0.0
+    """The chance of the answer by a file's weights."""
+
 
 def judged(
     verdict: Verdict,
-    plan: Plan,
+    plans: Sequence[Plan],
     *,
-    weights: Calibration | None = None,
-    calibration: Calibration | None = None,
+    weights: Weighing = (),
+    calibrations: tuple[Calibration, ...] = (),
 ) -> Verdict:
     """The verdict with its votes weighted, and its confidence calibrated, as far as that can be done.
 
-    The votes and the pattern stay the unweighted ones. Where the weights decide against the majority, or
-    decide a tie, the grade is `low`: no more than half of the votes are for the answer.
+    `plans` are those of the tiers, the one plan where there are none. The votes and the pattern stay the
+    unweighted ones. Where the weights decide against the majority, or decide a tie, the grade is `low`: no
+    more than half of the votes are for the answer.
     """
-    if verdict.tiers and (weights or calibration):
-        return _told(verdict, "Neither weighted nor calibrated: no file speaks for a cascade.")
-    chance = None
-    if weights is not None:
-        verdict, chance = _weighted(verdict, plan, weights)
-    if calibration is not None:
-        same = weights is not None and weights.weights == calibration.weights
-        verdict = _calibrated(verdict, plan, calibration, chance, same_weights=same)
-    return verdict
+    if verdict.basis is not None:
+        basis = attrs.evolve(verdict.basis, weights=weights, calibrations=calibrations)
+        verdict = attrs.evolve(verdict, basis=basis)
+    if not verdict.tiers:
+        return _judged(verdict, plans[0], weights, calibrations)
+    place = deciding(verdict.tiers)
+    tier = verdict.tiers[place]
+    found = _judged(tier, plans[place], weights, calibrations)
+    advice = verdict.advice + found.advice.removeprefix(tier.advice)
+    if place and found.confidence_kind == "calibrated":
+        advice += (
+            " But the past votes were on all questions, and those that a tier passes on are harder: the"
+            " chance is rather lower."
+        )
+    return attrs.evolve(
+        verdict,
+        outcome=found.outcome,
+        answer=found.answer,
+        grade=found.grade,
+        confidence=found.confidence,
+        confidence_kind=found.confidence_kind,
+        advice=advice,
+    )
+
+
+def _judged(
+    verdict: Verdict, plan: Plan, weights: Weighing, calibrations: tuple[Calibration, ...]
+) -> Verdict:
+    if weights == "logprob":
+        weighed = _by_logprob(verdict)
+    else:
+        weighed = _by_file(verdict, plan, weights) if weights else _Weighed(verdict)
+    return _calibrated(weighed, plan, calibrations) if calibrations else weighed.verdict
 
 
 def _told(verdict: Verdict, sentence: str) -> Verdict:
     return attrs.evolve(verdict, advice=f"{verdict.advice} {sentence}")
 
 
-def _weighted(verdict: Verdict, plan: Plan, weights: Calibration) -> tuple[Verdict, float | None]:
-    """The verdict, and the chance of its answer by the weights; None where they were not used."""
+def _fitting(files: tuple[Calibration, ...], plan: Plan, models: Sequence[str]) -> Calibration | str:
+    """The first file that was made with these models and this type of answer, or why none was."""
+    kind = plan.answer.name
+    problems = []
+    for file in files:
+        if not (problem := file.foreign(kind, models)):
+            return file
+        problems.append(problem)
+    if len(problems) == 1:
+        return problems[0]
+    return f"none of the {len(files)} files was made with {', '.join(models)} for answers of the type {kind}"
+
+
+def _by_logprob(verdict: Verdict) -> _Weighed:
     if verdict.outcome not in ("decided", "tie"):
-        return verdict, None
-    fitted = weights.weights
+        return _Weighed(verdict)
+    valid = [ballot for ballot in verdict.ballots if ballot.choice is not None]
+    cast = [
+        (ballot.choice, ballot.logprob)
+        for ballot in valid
+        if ballot.choice is not None and ballot.logprob is not None
+    ]
+    if missing := len(valid) - len(cast):
+        came = f"{missing} of {len(valid)} votes came without a log-probability"
+        return _Weighed(_told(verdict, f"Not weighted: {came}."))
+    return _decided(verdict, logprob_scores(cast), "logprob")
+
+
+def _by_file(verdict: Verdict, plan: Plan, files: tuple[Calibration, ...]) -> _Weighed:
+    if verdict.outcome not in ("decided", "tie"):
+        return _Weighed(verdict)
+    file = _fitting(files, plan, verdict.models)
+    if isinstance(file, str):
+        return _Weighed(_told(verdict, f"Not weighted: {file}."))
+    fitted = file.weights
     if fitted is None:
-        return _told(verdict, "Not weighted: the file holds no weights."), None
-    if problem := weights.foreign(plan.answer.name, verdict.models):
-        return _told(verdict, f"Not weighted: {problem}."), None
+        return _Weighed(_told(verdict, "Not weighted: the file holds no weights."))
     runs = fan_out(plan)
     cast: list[Cast] = [
         (_voter(ballot.model, runs[ballot.index].system, fitted), ballot.choice)
@@ -62,15 +133,21 @@ def _weighted(verdict: Verdict, plan: Plan, weights: Calibration) -> tuple[Verdi
     ]
     if unknown := fitted.unknown(voter for voter, _ in cast):
         named = ", ".join(f"{model} with this prompt" if prompt else model for model, prompt in unknown)
-        return _told(verdict, f"Not weighted: there is no weight for {named}."), None
+        return _Weighed(_told(verdict, f"Not weighted: there is no weight for {named}."))
     scored = scores(cast, fitted.log_odds)
+    weighed = _decided(verdict, scored, file)
+    if weighed.by is None or weighed.verdict.answer is None:
+        return weighed
+    return attrs.evolve(weighed, chance=chances(scored, fitted.alternatives)[weighed.verdict.answer])
+
+
+def _decided(verdict: Verdict, scored: dict[str, float], by: Calibration | Literal["logprob"]) -> _Weighed:
     first = leaders(scored)
     if len(first) != 1:
-        return _told(verdict, "Not weighted: the weights leave a tie."), None
-    chance = chances(scored, fitted.alternatives)[first[0]]
+        return _Weighed(_told(verdict, "Not weighted: the weights leave a tie."))
     if first[0] == verdict.answer:
-        return _told(verdict, "Weighted, the answer is the same."), chance
-    return _overruled(verdict, first[0]), chance
+        return _Weighed(_told(verdict, "Weighted, the answer is the same."), by)
+    return _Weighed(_overruled(verdict, first[0]), by)
 
 
 def _voter(model: str, system: str | None, weights: Weights) -> Voter:
@@ -98,30 +175,44 @@ def _overruled(verdict: Verdict, answer: str) -> Verdict:
     )
 
 
-def _calibrated(
-    verdict: Verdict, plan: Plan, calibration: Calibration, chance: float | None, *, same_weights: bool
-) -> Verdict:
+def _calibrated(weighed: _Weighed, plan: Plan, files: tuple[Calibration, ...]) -> Verdict:
+    verdict = weighed.verdict
     if verdict.answer is None:
         return verdict
-    shape = Shape(tuple(verdict.votes.values()), verdict.runs.spoiled + verdict.runs.failed)
-    problem = calibration.unfit(plan.answer.name, verdict.models, shape.runs)
-    if not problem and verdict.stopped.by != "all":
-        problem = "the past votes were not cut short, and this one was"
-    if problem:
+    past, confidence = None, 0.0
+    file = _fitting(files, plan, verdict.models)
+    problem = file if isinstance(file, str) else _unfit(file, verdict, plan)
+    if isinstance(file, Calibration) and not problem:
+        past, confidence, problem = _past(file, weighed)
+    if past is None:
         return _told(verdict, f"Not calibrated: {problem}.")
-    if chance is not None:
-        if not same_weights or calibration.scores is None:
-            return _told(verdict, "Not calibrated: the calibration was made without these weights.")
-        past, confidence = calibration.scores.past(chance), calibration.scores(chance)
-        if past.votes < ENOUGH_VOTES:
-            return _told(verdict, f"Not calibrated: only {past.votes:.0f} past votes had such weights.")
-    else:
-        found = calibration.past(shape)
-        if isinstance(found, str):
-            return _told(verdict, f"Not calibrated: {found}.")
-        past, confidence = found, found.chance
     told = str(past)
     return _told(
         attrs.evolve(verdict, confidence=confidence, confidence_kind="calibrated"),
         f"{told[0].upper()}{told[1:]}.",
     )
+
+
+def _shape(verdict: Verdict) -> Shape:
+    return Shape(tuple(verdict.votes.values()), verdict.runs.spoiled + verdict.runs.failed)
+
+
+def _unfit(file: Calibration, verdict: Verdict, plan: Plan) -> str | None:
+    problem = file.unfit(plan.answer.name, verdict.models, _shape(verdict).runs)
+    if not problem and verdict.stopped.by != "all":
+        return "the past votes were not cut short, and this one was"
+    return problem
+
+
+def _past(file: Calibration, weighed: _Weighed) -> tuple[Past | None, float, str]:
+    """The past votes like this one and the chance that they give it; None with the reason why not."""
+    if weighed.by is None:
+        found = file.past(_shape(weighed.verdict))
+        return (None, 0.0, found) if isinstance(found, str) else (found, found.chance, "")
+    same = isinstance(weighed.by, Calibration) and weighed.by.weights == file.weights
+    if not same or file.scores is None:
+        return None, 0.0, "the calibration was made without these weights"
+    past = file.scores.past(weighed.chance)
+    if past.votes < ENOUGH_VOTES:
+        return None, 0.0, f"only {past.votes:.0f} past votes had such weights"
+    return past, file.scores(weighed.chance), ""

@@ -5,8 +5,9 @@ One JSON object a line, plain or gzipped:
     {"id", "kind", "question", "gold", "samples": [{"answer", "model", "prompt", "cost"}, ...]}
 
 `kind` is `yesno`, `number`, `choice` or `text`. `gold` is the right answer, null where it is unknown. The
-`answer` of a sample is null where the run gave none; `prompt` and `cost` (US dollars) may be left out. An
-object `fanin.vote/1` that was given the keys `kind` and `gold` is taken too.
+`answer` of a sample is null where the run gave none; `prompt`, `cost` (US dollars) and `logprob` (the mean
+log-probability of its tokens) may be left out. An object `fanin.vote/1` that was given the keys `kind` and
+`gold` is taken too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -45,6 +46,8 @@ class StoredVote:
     """The prompt it was asked with; empty where there is but one."""
     cost_usd: float | None = None
     """US dollars; None is unknown."""
+    logprob: float | None = None
+    """The mean log-probability of the answer's tokens, 0 or less; None is unknown."""
 
     @property
     def voter(self) -> Voter:
@@ -88,9 +91,16 @@ def read_stored(path: str, answer: str | None = None) -> tuple[StoredQuestion, .
     Raises FaninError, with the line: no such file, no JSON, a field that is missing or of the wrong type,
     an unknown kind, kinds that differ, an id that came before; also for a file without a question.
     """
+    return stored_from(lines_of(path), path, answer)
+
+
+def stored_from(
+    lines: Iterable[tuple[int, str]], path: str, answer: str | None = None
+) -> tuple[StoredQuestion, ...]:
+    """Like `read_stored`, from lines (number from 1, text) that are at hand; `path` names them in errors."""
     questions: dict[str, StoredQuestion] = {}
     kind = None
-    for number, line in _lines(path):
+    for number, line in lines:
         try:
             question = _question(line, answer, number)
             if question.id in questions:
@@ -106,8 +116,8 @@ def read_stored(path: str, answer: str | None = None) -> tuple[StoredQuestion, .
     return tuple(questions.values())
 
 
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """(number from 1, line), blank ones left out."""
+def lines_of(path: str) -> Iterator[tuple[int, str]]:
+    """(number from 1, line) of a file, plain or gzipped, blank ones left out. Raises FaninError."""
     try:
         raw = Path(path).read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
@@ -126,15 +136,15 @@ def _question(line: str, answer: str | None, number: int) -> StoredQuestion:
         raise _Unusable("it is not JSON") from None
     if not isinstance(found, dict):
         raise _Unusable("it is not a JSON object")
-    kind = _kind(found.get("kind", answer))
     samples = found.get("samples", found.get("ballots"))
     if not isinstance(samples, list):
-        raise _Unusable("it has no samples: the question has to be asked first")
-    gold = found.get("gold")
+        raise _Unusable("it has no samples: the question has to be asked first (--backend NAME)")
+    kind = _kind(found.get("kind", answer))
+    gold = found.get("gold", found.get("label"))
     right = None if gold is None else _read(gold, kind)
     if gold is not None and right is None:
         raise _Unusable(f"the gold {gold!r} is not of the kind {kind}")
-    if gold is None and "gold" not in found:
+    if gold is None and not {"gold", "label"} & found.keys():
         raise _Unusable("it has no gold (null where the right answer is unknown)")
     return StoredQuestion(
         id=str(found.get("id", number)),
@@ -161,7 +171,16 @@ def _vote(sample: Any, kind: str) -> StoredVote:
         raise _Unusable("a sample's model and prompt have to be texts")
     if cost is not None and (not isinstance(cost, int | float) or isinstance(cost, bool) or not cost >= 0):
         raise _Unusable(f"a sample's cost is {cost!r}, not US dollars")
-    return StoredVote(None if answer is None else _read(answer, kind), model, prompt, cost)
+    read = None if answer is None else _read(answer, kind)
+    return StoredVote(read, model, prompt, cost, _logprob(sample.get("logprob")))
+
+
+def _logprob(found: Any) -> float | None:
+    if found is None:
+        return None
+    if not isinstance(found, int | float) or isinstance(found, bool) or not found <= 0:
+        raise _Unusable(f"a sample's logprob is {found!r}, not a number of 0 or less")
+    return float(found)
 
 
 def _read(answer: Any, kind: str) -> str | None:

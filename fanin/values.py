@@ -95,6 +95,30 @@ class Question:
 
 
 @attrs.frozen
+class ToolSpec:
+    """What a model is told of a tool it may call."""
+
+    name: str
+    """What it is called by."""
+    description: str
+    """What it does, in words; may be empty."""
+    parameters: str
+    """The JSON Schema of its arguments, an object's, as JSON text."""
+
+
+@attrs.frozen
+class ToolCall:
+    """A tool call as a model asks for it: nothing of it is checked yet."""
+
+    id: str
+    """What the result refers to; the provider's, or made up where it gives none."""
+    name: str
+    """The tool; may be one that there is not."""
+    arguments: str
+    """The arguments as JSON text, word for word where the provider gives text; may be broken."""
+
+
+@attrs.frozen
 class Message:
     """One message of a chat."""
 
@@ -102,6 +126,10 @@ class Message:
     """Who speaks."""
     content: str
     """What is said, as plain text."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What the assistant asks to have called, beside what it says."""
+    tool_call_id: str | None = None
+    """Of a `tool` message: the call whose result it is."""
 
 
 @attrs.frozen
@@ -151,6 +179,8 @@ class Plan:
     """The most tokens one call may put out."""
     structured: bool = False
     """Ask for the backend's JSON schema output instead of a last line `Answer: ...`."""
+    logprobs: bool = False
+    """Ask for the log-probabilities of the answers."""
 
     def __attrs_post_init__(self) -> None:
         if self.quorum is not None and self.quorum > self.runs:
@@ -195,9 +225,18 @@ class Request:
     """A JSON Schema as JSON text that the answer must follow; None: free text."""
     without: tuple[str, ...] = ()
     """Names of parameters that this model refuses: not sent (`max_tokens` is then sent as
-    `max_completion_tokens`). Sorted."""
+    `max_completion_tokens`, and `tools` are told in the prompt). Sorted."""
     attempt: int = 1
     """The how-manieth call of this run it is, counted from 1."""
+    logprobs: bool = False
+    """Ask for the log-probability of every token of the answer."""
+    tools: tuple[ToolSpec, ...] = ()
+    """The tools that the model may ask to have called."""
+    reasoning_effort: str | None = None
+    """How much the model is to think, as the provider words it (`low`, `high`); None: not sent."""
+    tools_in_prompt: bool = False
+    """Tools are told in the prompt, and each next step is asked for as JSON: for models that have no
+    tool calls of their own."""
 
 
 @attrs.frozen
@@ -233,6 +272,11 @@ class Completion:
     """The model as the provider names it."""
     headers: tuple[tuple[str, str], ...] = ()
     """The rate-limit headers, lower-case names, in the order they came."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """The tools that the model asks to have called, in its order."""
+    logprob: float | None = None
+    """The mean log-probability of the answer's tokens, natural logarithm, 0 or less; None where the
+    provider tells none."""
 
 
 @attrs.frozen
@@ -295,6 +339,10 @@ class Ballot:
     """The temperature that was sent; None where none was."""
     text: str = ""
     """The whole text that the model gave."""
+    usage: Usage = Usage()
+    """Tokens of the run."""
+    logprob: float | None = None
+    """The mean log-probability of the text's tokens; None where it is unknown."""
 
     def __attrs_post_init__(self) -> None:
         if (self.choice is None) == (self.spoiled is None):
@@ -339,17 +387,19 @@ class Tally:
             return "failed"
         if self.runs.valid < self.quorum:
             return "no_quorum"
-        return "decided" if len(self.leaders) == 1 else "tie"
+        tied = len(self.counts) > 1 and self.counts[1][1] == self.counts[0][1]
+        return "tie" if tied else "decided"
 
     @property
     def leaders(self) -> tuple[str, ...]:
         """The choices with the most votes; more than one is a tie for the lead."""
-        return tuple(choice for choice, votes in self.counts if votes == self.counts[0][1])
+        most = self.counts[0][1] if self.counts else 0
+        return tuple([choice for choice, votes in self.counts if votes == most])
 
     @property
     def winner(self) -> str | None:
         """The one leader of a decided vote; None where there is no winner."""
-        return self.leaders[0] if self.outcome == "decided" else None
+        return self.counts[0][0] if self.outcome == "decided" else None
 
     @property
     def support(self) -> Fraction:
@@ -361,8 +411,9 @@ class Tally:
 class Event:
     """Something that happened to a run while it was carried out; for progress and `-v`."""
 
-    kind: Literal["asked", "answered", "failed", "retry", "limit", "adapted"]
-    """`retry` and `limit` begin a wait; `adapted`: a refused parameter is left out from now on."""
+    kind: Literal["asked", "answered", "failed", "retry", "limit", "adapted", "tool"]
+    """`retry` and `limit` begin a wait; `adapted`: a refused parameter is left out from now on;
+    `tool`: an agent's tool is called, `detail` names it."""
     index: int
     """The run."""
     at_s: float

@@ -7,13 +7,49 @@ any order of arrival.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
-from fanin.values import Ballot, Decision, Event, Failure, Grade, Pattern, Runs, Stopped, Usage
+from fanin.values import (
+    Ballot,
+    Decision,
+    Event,
+    Failure,
+    Gathered,
+    Grade,
+    Pattern,
+    Plan,
+    Run,
+    Runs,
+    Stopped,
+    Usage,
+)
 
 SCHEMA = "fanin.vote/1"
+
+
+@attrs.frozen
+class Basis:
+    """What a verdict was concluded from: enough to conclude again, and nothing has to be asked for it."""
+
+    plan: Plan
+    """What was decided before the first call; of a cascade by the tier that decides."""
+    runs: tuple[Run, ...]
+    """The plan's runs, by index."""
+    gathered: Gathered
+    """What came back of them, and what did not."""
+    prices: Mapping[str | None, Any] = attrs.field(factory=dict)
+    """The `fanin.Price` of each model by its name; None stands for all others."""
+    remarks: tuple[str, ...] = ()
+    """Sentences that the advice says because of the stop rule."""
+    tiers: tuple[tuple[str, ...], ...] = ()
+    """Of a cascade: the models of every planned tier, asked or not."""
+    weights: Any = ()
+    """What weighted the votes: `logprob`, or calibrations."""
+    calibrations: tuple[Any, ...] = ()
+    """What was there to calibrate the confidence."""
 
 
 @attrs.frozen
@@ -61,9 +97,19 @@ class Verdict:
     tiers: tuple[Verdict, ...] = attrs.field(default=(), eq=False, repr=False)
     """Of a cascade: the verdict of every tier that was asked, in order, with its own votes, usage and
     cost; in no object and in no comparison. Empty where nothing was to be escalated."""
+    analyses: tuple[Any, ...] = attrs.field(default=(), eq=False, repr=False)
+    """Of a vote over analyses: the `fanin.Analysis` of every run that was begun, by index, failed ones too;
+    in no comparison. Empty where each run was one call. Of a cascade: those of the tier that decides, and in
+    the object those of all tiers."""
+    basis: Basis | None = attrs.field(default=None, eq=False, repr=False)
+    """What it was concluded from; in no object and in no comparison. None where nobody tells."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The object `fanin.vote/1`: plain values, keys in their documented order."""
+        """The object `fanin.vote/1`: plain values, keys in their documented order.
+
+        `analyses` is there only where the runs were analyses.
+        """
+        analyses = [each.to_dict() for tier in self.tiers or (self,) for each in tier.analyses]
         return {
             "schema": SCHEMA,
             "question": self.question,
@@ -77,7 +123,7 @@ class Verdict:
             "stopped": attrs.asdict(self.stopped),
             "votes": dict(self.votes),
             "runs": attrs.asdict(self.runs),
-            "ballots": [attrs.asdict(ballot) for ballot in self.ballots],
+            "ballots": [_plain(ballot) for ballot in self.ballots],
             "failures": [
                 {"index": f.index, "kind": f.kind, "message": f.message, "attempts": f.attempts}
                 for f in self.failures
@@ -86,11 +132,25 @@ class Verdict:
             "cost_usd": self.cost_usd,
             "backend": self.backend,
             "models": list(self.models),
+            **({"analyses": analyses} if analyses else {}),
         }
 
     def to_json(self) -> str:
         """The object as one line of JSON; every character that is not printable is escaped."""
         return escape_unprintable(json.dumps(self.to_dict(), ensure_ascii=False))
+
+
+def _plain(ballot: Ballot) -> dict[str, Any]:
+    """The ballot in the object: its usage is part of the verdict's, and `logprob` is there where known."""
+    found = {
+        "index": ballot.index,
+        "choice": ballot.choice,
+        "spoiled": ballot.spoiled,
+        "model": ballot.model,
+        "temperature": ballot.temperature,
+        "text": ballot.text,
+    }
+    return found if ballot.logprob is None else {**found, "logprob": ballot.logprob}
 
 
 def escape_unprintable(text: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import attrs
@@ -13,7 +13,7 @@ import attrs
 from fanin.answers import Answer
 from fanin.answers.auto import auto_answer, parse_answer
 from fanin.backend import Backend
-from fanin.conductor import Conductor, Interrupt, Terms, Watch
+from fanin.conductor import Conductor, Watch
 from fanin.connecting import connect
 from fanin.context import tape_on
 from fanin.ensemble import Stopping, hold_vote
@@ -22,12 +22,17 @@ from fanin.policy.pricing import Price, Prices, as_prices
 from fanin.stages.conclude import conclude
 from fanin.stages.fan_out import fan_out
 from fanin.stages.gather import gather
+from fanin.terms import Interrupt, Terms
 from fanin.values import Failure, Plan, Question, Stopped, StoppedBy, Variation
 from fanin.verdict import Verdict
 
 if TYPE_CHECKING:
+    from fanin.analysed import Mode
     from fanin.policy.escalating import When
     from fanin.policy.stopping import Waves
+
+LOGPROB: Final = "logprob"
+"""Weights that are no file: votes count by how probable the model found its own answer."""
 
 _STOPPED: dict[FailureKind, StoppedBy] = {"deadline": "deadline", "interrupted": "interrupt"}
 
@@ -44,7 +49,8 @@ def as_answer(answer: Answer | str | None, question: str) -> Answer:
     return answer
 
 
-def _texts(value: str | Sequence[str | None] | None, field: str) -> tuple[Any, ...]:
+def as_texts(value: str | Sequence[str | None] | None, field: str) -> tuple[Any, ...]:
+    """One text or several as a tuple; none for None. Raises InputError, which names the field."""
     if value is None:
         return ()
     if isinstance(value, str):
@@ -70,6 +76,7 @@ async def vote(
     seed: int = 0,
     max_tokens: int = 2048,
     structured: bool = False,
+    mode: Mode | str | Sequence[Mode | str] | None = None,
     stop: str = "all",
     waves: Waves = "fit",
     escalate: str | Sequence[str] | None = None,
@@ -80,8 +87,8 @@ async def vote(
     retries: int = 4,
     max_wait_s: float = 600.0,
     price: Price | Mapping[str, Price] | Mapping[str | None, Price] | None = None,
-    weights: str | None = None,
-    calibration: str | None = None,
+    weights: str | Sequence[str] | None = None,
+    calibration: str | Sequence[str] | None = None,
     watch: Watch | None = None,
     interrupt: Interrupt | None = None,
 ) -> Verdict:
@@ -97,6 +104,9 @@ async def vote(
       the same bytes.
     - `quorum`: valid ballots needed; None is more than half of the runs that count.
     - `structured`: ask for the backend's schema output instead of a last line `Answer: ...`.
+    - `mode`: every run is an analysis of several calls (`fanin.analyze`), in the mode of that name, or in
+      each of several in turn; the vote is over their focused answers, and `Verdict.analyses` keeps them all.
+      Other settings: `fanin.policy.analysing.as_mode("quick", max_steps=3)` in place of a name.
     - `stop`: the rule that spares runs, as `decided` or `certified:0.05`; `fanin.policy.stopping` has them
       all. `waves`: how many runs are asked between two looks at it.
     - `escalate`: a model, or several, each asked by a vote of its own (as many runs, the same rule) only
@@ -107,7 +117,9 @@ async def vote(
       that litellm's list has, where that is installed, the provider's own address is asked and no tape is
       on: a replay must not depend on what is installed.
     - `weights`, `calibration`: files that `fanin calibrate` made: votes count by what their voters are worth,
-      and the confidence is the chance of being right. Where a file does not fit, the advice says why.
+      and the confidence is the chance of being right. One, or several of which the one that was made with
+      the models that decide is taken. `weights="logprob"` needs no file: votes count by how probable the
+      model found its own answer. Where nothing fits, the advice says why and the majority holds.
     - `timeout_s` bounds one call as a whole, `deadline_s` the whole vote, `max_wait_s` one wait that a
       provider asks for. Seconds.
     - `watch` is told every Event as it happens; `interrupt.stop()` ends the asking.
@@ -118,13 +130,14 @@ async def vote(
     """
     asked = Question(question, context)
     kind = as_answer(answer, question)
-    wanted = _texts(model, "model")
-    tiers = _checked((wanted, *((each,) for each in _texts(escalate, "escalate"))), escalate_when)
+    wanted = as_texts(model, "model")
+    modes, systems = _in_modes(mode, as_texts(system, "system"))
+    tiers = _checked((wanted, *((each,) for each in as_texts(escalate, "escalate"))), escalate_when)
     prices = as_prices(price)
-    judge = _judge(weights, calibration)
+    judge, by_logprob = _judge(as_texts(weights, "weights"), as_texts(calibration, "calibration"))
     terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s)
     async with AsyncExitStack() as stack:
-        opened = await _opened(stack, backend, wanted, base_url)
+        opened = await opened_backend(stack, backend, wanted, base_url)
         make_plan = functools.partial(
             _plan,
             question=asked,
@@ -133,43 +146,87 @@ async def vote(
             quorum=quorum,
             max_tokens=max_tokens,
             structured=structured and opened.capabilities.structured,
-            systems=_texts(system, "system"),
+            logprobs=by_logprob and opened.capabilities.logprobs,
+            systems=systems,
             temperature=temperature,
             temperature_step=temperature_step,
             seed=seed,
             max_temperature=opened.capabilities.max_temperature,
         )
         make_plan(models=wanted or ("?",))  # what is wrong with the plan is said before any call
-        stopping = _stopping(stop, waves, runs, quorum, kind)
+        stopping = stopping_of(stop, waves, runs, quorum, kind)
         interrupt = interrupt or Interrupt()
         began_s = anyio.current_time()
         try:
-            tiers = _checked(await _resolved(opened, tiers, terms, interrupt), escalate_when)
+            tiers = _checked(await resolved_models(opened, tiers, terms, interrupt), escalate_when)
         except CallError as error:
             return _unreachable(make_plan(models=wanted or ("?",)), wanted, opened, error)
         plans = [make_plan(models=models, shuffled=_certifies(stopping)) for models in tiers]
-        _tell_tape(opened, tiers[0])
-        prices = _listed(opened, tiers) if price is None else prices
+        tell_tape(opened, tiers[0])
+        prices = listed_prices_of(opened, tiers) if price is None else prices
         rest: dict[str, Any] = {"interrupt": interrupt, "watch": watch, "seed": seed}
-        conductor = functools.partial(_conductor, opened, terms, began_s, rest)
-        hold = functools.partial(hold_vote, backend=opened.name, price=prices, stopping=stopping)
-        return judge(await _held(plans, escalate_when, conductor, hold, prices), plans[0])
+        conductor = functools.partial(conductor_since, opened, terms, began_s, rest)
+        hold = _holding(plans, modes, opened.name, prices, stopping, concurrency)
+        return judge(await _held(plans, escalate_when, conductor, hold, prices), plans)
 
 
-def _judge(weights: str | None, calibration: str | None) -> Callable[[Verdict, Plan], Verdict]:
-    """What the files make of a verdict. Raises FaninError for one that cannot be read."""
-    if weights is None and calibration is None:
-        return lambda verdict, _: verdict
+def _judge(
+    weights: tuple[str, ...], calibrations: tuple[str, ...]
+) -> tuple[Callable[[Verdict, Sequence[Plan]], Verdict], bool]:
+    """What the files make of a verdict, and whether log-probabilities are needed for it.
+
+    Raises FaninError for a file that cannot be read.
+    """
+    if not weights and not calibrations:
+        return lambda verdict, _: verdict, False
     from fanin.calibration import read_calibration
     from fanin.judging import judged
 
-    weighing, calibrating = (
-        None if path is None else read_calibration(path) for path in (weights, calibration)
+    by_logprob = weights == (LOGPROB,)
+    weighing = functools.partial(
+        judged,
+        weights=LOGPROB if by_logprob else tuple(map(read_calibration, weights)),
+        calibrations=tuple(map(read_calibration, calibrations)),
     )
-    return functools.partial(judged, weights=weighing, calibration=calibrating)
+    return weighing, by_logprob
 
 
-async def _opened(
+def _in_modes(
+    mode: Mode | str | Sequence[Mode | str] | None, systems: tuple[str | None, ...]
+) -> tuple[tuple[Mode, ...], tuple[str | None, ...]]:
+    """The modes of a vote over analyses, and the system prompts that its runs then go round."""
+    if mode is None:
+        return (), systems
+    from fanin.policy.analysing import as_modes, systems_for
+
+    modes = as_modes(mode)
+    return modes, systems_for(modes, systems)
+
+
+def _holding(
+    plans: Sequence[Plan],
+    modes: Sequence[Mode],
+    backend: str,
+    prices: Prices,
+    stopping: Stopping | None,
+    concurrency: int,
+) -> functools.partial[Coroutine[Any, Any, Verdict]]:
+    """How a vote is held: each run one completion, or where there are modes an analysis.
+
+    Raises InputError for a cost limit that cannot be kept.
+    """
+    hold = functools.partial(hold_vote, backend=backend, price=prices, stopping=stopping)
+    if not modes:
+        return hold
+    from fanin.inquiry import check_cost_limit, hold_analyses
+
+    for plan in plans:
+        for mode in modes:
+            check_cost_limit(mode, plan, fan_out(plan), prices)
+    return functools.partial(hold_analyses, modes=modes, concurrency=concurrency, prices=prices, hold=hold)
+
+
+async def opened_backend(
     stack: AsyncExitStack, backend: str | Backend | None, models: tuple[str, ...], base_url: str | None
 ) -> Backend:
     """The backend that is meant; one that is opened here is closed with the stack."""
@@ -212,7 +269,7 @@ def _plan(
     return Plan(variation=variation, **rest)
 
 
-def _stopping(stop: str, waves: Waves, runs: int, quorum: int | None, answer: Answer) -> Stopping | None:
+def stopping_of(stop: str, waves: Waves, runs: int, quorum: int | None, answer: Answer) -> Stopping | None:
     """The stop rule that is meant; None for `all`, which needs none. Raises InputError."""
     if stop == "all":
         return None
@@ -240,7 +297,7 @@ def _checked(tiers: tuple[tuple[str, ...], ...], when: str) -> tuple[tuple[str, 
     return tiers
 
 
-def _listed(backend: Backend, tiers: tuple[tuple[str, ...], ...]) -> Prices:
+def listed_prices_of(backend: Backend, tiers: tuple[tuple[str, ...], ...]) -> Prices:
     """The listed prices of the models; none under a tape, so that a replay gives the same everywhere."""
     if tape_on() is not None or not backend.capabilities.http:
         return {}
@@ -249,7 +306,7 @@ def _listed(backend: Backend, tiers: tuple[tuple[str, ...], ...]) -> Prices:
     return listed_prices(backend.name, backend.base_url, [model for models in tiers for model in models])
 
 
-async def _resolved(
+async def resolved_models(
     backend: Backend, tiers: tuple[tuple[str, ...], ...], terms: Terms, interrupt: Interrupt
 ) -> tuple[tuple[str, ...], ...]:
     """The models that will be asked, tier by tier.
@@ -282,7 +339,7 @@ async def _held(
     return await hold_cascade(plans, when, conductor, hold, prices)
 
 
-def _conductor(
+def conductor_since(
     backend: Backend, terms: Terms, began_s: float, rest: dict[str, Any], after_s: float
 ) -> Conductor:
     """A conductor for what is left of the job that began at `began_s` on the event loop's clock."""
@@ -310,7 +367,8 @@ def _unreachable(plan: Plan, wanted: tuple[str, ...], backend: Backend, error: C
     return attrs.evolve(verdict, models=wanted)
 
 
-def _tell_tape(backend: Backend, models: tuple[str, ...]) -> None:
+def tell_tape(backend: Backend, models: tuple[str, ...]) -> None:
+    """Tells a tape that is recording whom it records; nothing where there is none."""
     tape = tape_on()
     if tape is None or tape.mode != "record" or not backend.capabilities.http:
         return

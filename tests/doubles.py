@@ -109,7 +109,7 @@ class SharedClock:
     def now_s(self) -> float:
         return self._now_s
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
         with self._lock:
             self.slept_s.append(seconds)
             self._now_s += seconds

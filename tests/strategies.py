@@ -15,7 +15,7 @@ _WIDE = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 # At most one of each row is put around a value: the same mark twice in a row is another mark.
 _WRAPPERS = (
     ("*{}*", "**{}**", "***{}***"),
-    ("`{}`", "``{}``"),
+    ("`{}`", "``{}``", "```{}```"),
     ('"{}"', "\u201c{}\u201d", "\u00ab{}\u00bb"),
     ("${}$", "$${}$$"),
     ("\\({}\\)", "\\[{}\\]"),
@@ -37,6 +37,7 @@ ANSWER_LINES = (
     "ANSWER: {}",
     "answer : {}",
     "Final answer: {}",
+    "Final answer: Answer: {}",
     "**Answer:** {}",
     "**Answer**: {}",
     "__Final Answer__: {}",

@@ -531,3 +531,22 @@ def test_huge_structured_replies_never_raise(reply: str) -> None:
     for answer in ALL:
         assert isinstance(read_structured(reply, answer, answer.options), (str, Spoiled))
     assert sys.getrecursionlimit() < 200_000
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer", "choice"),
+    [
+        ("Final answer: Answer: \\boxed{Paris}", Text(), "Paris"),
+        ("Final answer: Answer: $\\boxed{12}$", Number(), "12"),
+        ("Answer: no. Final answer: \\boxed{yes}", YesNo(), None),
+        ("Answer: \\boxed{yes} Answer: no", YesNo(), None),
+        ("Answer:\n```Paris```", Text(), "Paris"),
+        ("## Answer\n\n~~~Paris~~~", Text(), "~~~Paris~~~"),
+        ("Answer:\n```python\nParis\n```", Text(), "Paris"),
+        ("Answer:\n```python title=x\nParis\n```", Text(), "Paris"),
+    ],
+)
+def test_a_label_that_comes_twice_and_code_on_one_line(
+    reply: str, answer: Answer, choice: str | None
+) -> None:
+    assert read(reply, answer) == choice

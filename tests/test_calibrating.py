@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isclose
+from math import isclose, pi
 from random import Random
 
 import pytest
@@ -99,3 +99,30 @@ def test_the_noise_floor_is_the_error_of_chance_alone() -> None:
     errors = [calibration_error([(p, random.random() < p) for p in sure]) for _ in range(200)]
     floor = noise_floor([(p, True) for p in sure])
     assert isclose(floor, sum(errors) / len(errors), rel_tol=0.1)
+
+
+def test_bins_are_of_equal_width_and_the_last_one_holds_certainty() -> None:
+    foretold = [((place + 0.5) / 10, place % 2 == 0) for place in range(10)]
+    assert [held.answers for held in reliability(foretold)] == [1] * 10
+    assert reliability([(0.85, True), (0.9, True), (1.0, False)]) == (
+        Bin(1, 0.85, 1.0),
+        Bin(2, 0.95, 0.5),
+    )
+    assert [held.answers for held in reliability(foretold, 2)] == [5, 5]
+    # In halves the misses of both sides cancel out, in tenths they do not.
+    assert calibration_error([(0.1, True), (0.3, False)], 2) == pytest.approx(0.3)
+    assert calibration_error([(0.1, True), (0.3, False)]) == pytest.approx(0.6)
+    assert calibration_error([(0.3, True)]) == pytest.approx(0.7)
+    assert noise_floor([(0.5, True)]) == pytest.approx((2 / pi * 0.25) ** 0.5)
+    assert noise_floor([(0.1, True), (0.3, False)], 2) == pytest.approx((2 / pi * 0.3) ** 0.5 / 2)
+
+
+def test_equal_scores_are_one_step_and_equal_shares_are_pooled() -> None:
+    fitted = isotonic([(0.2, True, 1), (0.2, False, 1), (0.5, True, 2), (0.5, False, 2)])
+    assert fitted is not None
+    assert (fitted.starts, fitted.steps) == ((0.2,), (Past(6, 3),))
+
+
+def test_nearly_all_is_not_all() -> None:
+    assert "99.5 %" in str(Past(200, 199))
+    assert "100 %" in str(Past(2000, 1999))

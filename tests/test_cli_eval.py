@@ -141,6 +141,7 @@ def test_without_matplotlib_plots_name_their_extra_before_anything_is_measured(
         require_matplotlib()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
 def test_plots_are_drawn_as_png_and_svg() -> None:
     drawn = plot(evaluated(), "plots")

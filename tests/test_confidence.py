@@ -133,3 +133,40 @@ def test_sureness_of_a_verdict() -> None:
         effective=pytest.approx(1),
     )
     assert sureness(verdict({}, ())) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "answers", "posterior"),
+    [
+        ((1,), 2, 3 / 4),
+        ((1,), None, 3 / 4),
+        # Of three: 6x(1 - x) for the leader's share x, and the rest of it parted evenly between the others.
+        ((1,), 3, 11 / 18),
+        ((7,), 1, 1.0),
+        ((1, 1), 2, 1 / 2),
+        ((1, 1, 1), 3, 1 / 3),
+        ((2, 2, 2, 2, 2), 5, 1 / 5),
+    ],
+)
+def test_posteriors_that_can_be_worked_out_by_hand(
+    counts: tuple[int, ...], answers: int | None, posterior: float
+) -> None:
+    assert mode_posterior(counts, answers) == pytest.approx(posterior, abs=1e-6)
+
+
+def test_lost_runs_hide_no_vote_that_comes_after_them() -> None:
+    assert distinct_votes([ballot(0, None, "a"), ballot(1, "yes", "b")]) == ("b",)
+
+
+def test_effective_votes_of_models_that_err_together() -> None:
+    between = 0.5
+    found = effective_votes("aaab", lambda one, another: between if one != another else 0.0)
+    assert found == pytest.approx(16 / (4 + 2 * 3 * between))
+    assert effective_votes("aab", lambda one, another: 7.0) == pytest.approx(1)
+
+
+def test_a_lone_answer_leads_by_all_its_votes() -> None:
+    sure = sureness(verdict({"yes": 5}, tuple(ballot(index, "yes") for index in range(5))))
+    assert sure is not None
+    assert (sure.margin, sure.entropy, sure.effective) == (1, 0, 5)
+    assert sure.interval[1] == 1.0

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from virtual_time import LOOPS, costly, run_virtual
 
 from fanin.answers import Choice, Text, YesNo
-from fanin.conductor import Conductor, Terms
+from fanin.conductor import Conductor
 from fanin.ensemble import hold_vote
 from fanin.errors import CallError
 from fanin.limiter import Limiters
 from fanin.policy.pricing import Price
 from fanin.stages.fan_out import fan_out
 from fanin.stages.isolate import isolate
+from fanin.terms import Terms
 from fanin.values import (
     Completion,
     Failure,

@@ -15,6 +15,8 @@ PURE = (
     "fanin.values",
     "fanin.verdict",
     "fanin.errors",
+    "fanin.agent_run",
+    "fanin.analysed",
     "fanin.show",
 )
 

@@ -5,22 +5,37 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import anyio
 import pytest
-from virtual_time import LOOPS, virtual
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from limited_provider import LimitedBackend, Limits, Offer, Provider
+from virtual_time import LOOPS, run_virtual, virtual
 
 from fanin.clock import LoopClock, StillClock
-from fanin.limiter import SHARED, Limiter, Limiters
-from fanin.policy import pacing
-from fanin.policy.pacing import Pace, refused, succeeded
+from fanin.conductor import Conductor
+from fanin.limiter import SHARED, Limiter, Limiters, TooLong
+from fanin.policy.pacing import Load, Outlook, Refusal, Ticket
+from fanin.terms import Terms
+from fanin.values import Message, Request, Sample
 
 
 @pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return virtual(request.param)
+
+
+def paced(rpm: float | None = None, tpm: float | None = None, stagger_s: float = 0.0) -> Limiter:
+    """A limiter under the user's own limits."""
+    limiter = Limiter()
+    limiter.limit(0.0, rpm=rpm, tpm=tpm, stagger_s=stagger_s, cap_s=600.0)
+    return limiter
+
+
+# --- one for an account and model
 
 
 def test_there_is_one_limiter_an_account_and_model() -> None:
@@ -37,23 +52,193 @@ def test_the_process_has_limiters_that_every_vote_shares() -> None:
     assert SHARED.of("account", "m") is SHARED.of("account", "m")
 
 
-def test_a_limiter_holds_the_state_that_the_policy_gives() -> None:
-    limiter, pace = Limiter(cap_s=5.0), Pace(cap_s=5.0)
-    assert limiter.pace == pace
-    for sent_s, told_s, now_s in [(0.0, 3.0, 1.0), (0.5, 4.0, 2.0), (7.0, 9.0, 8.0)]:
-        limiter.refused(sent_s=sent_s, told_s=told_s, now_s=now_s)
-        pace = refused(pace, sent_s=sent_s, told_s=told_s, now_s=now_s)
-        assert limiter.pace == pace
-    limiter.succeeded()
-    assert limiter.pace == succeeded(pace)
-    assert limiter.wait_s(10.0) == pace.gate_s - 10.0
-
-
 def test_what_a_model_refuses_adds_up_and_is_sorted() -> None:
     limiter = Limiter()
     limiter.learn(("top_p", "seed"))
     limiter.learn(("seed", "max_tokens"))
     assert limiter.refused_parameters == ("max_tokens", "seed", "top_p")
+
+
+# --- the line
+
+
+@pytest.mark.anyio
+async def test_first_come_first_served_and_nobody_with_anybody() -> None:
+    limiter, clock, went = paced(stagger_s=2.0), LoopClock(), list[tuple[int, float]]()
+
+    async def pass_through(place: int) -> None:
+        await limiter.admit(Load(), clock, place=place)
+        went.append((place, clock.now_s()))
+
+    async with anyio.create_task_group() as group:
+        for place in (3, 0, 4, 1, 2):
+            group.start_soon(pass_through, place)
+        await anyio.sleep(1.0)
+        assert limiter.waiting == 4
+    order = [place for place, _ in went]
+    assert order[1:] == sorted(order[1:])  # the first went before the others had come
+    assert all(later - earlier == pytest.approx(2.0) for (_, earlier), (_, later) in pairwise(went))
+    assert limiter.waiting == 0
+
+
+@pytest.mark.anyio
+async def test_a_burst_goes_at_once() -> None:
+    limiter, clock = paced(rpm=60), LoopClock()
+    began_s = clock.now_s()
+
+    async def pass_through() -> None:
+        assert isinstance(await limiter.admit(Load(), clock), Ticket)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(60):
+            group.start_soon(pass_through)
+    assert clock.now_s() == pytest.approx(began_s)
+    await pass_through()
+    assert clock.now_s() == pytest.approx(began_s + 1.0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("cancelled", [0, 1, 2])
+async def test_a_cancelled_waiter_leaves_its_place_to_the_next(cancelled: int) -> None:
+    limiter, clock = paced(rpm=1), LoopClock()
+    await limiter.admit(Load(), clock)
+    began_s, scopes, went = clock.now_s(), dict[int, anyio.CancelScope](), dict[int, float]()
+
+    async def pass_through(place: int) -> None:
+        with anyio.CancelScope() as scopes[place]:
+            await limiter.admit(Load(), clock, place=10 + place)
+            went[place] = clock.now_s() - began_s
+
+    async with anyio.create_task_group() as group:
+        for place in range(3):
+            group.start_soon(pass_through, place)
+        await anyio.sleep(5.0)
+        scopes[cancelled].cancel()
+    left = [place for place in range(3) if place != cancelled]
+    assert went == {left[0]: pytest.approx(60.0), left[1]: pytest.approx(120.0)}
+
+
+@pytest.mark.anyio
+async def test_a_request_that_is_cancelled_as_it_is_let_go_gives_back_what_was_reserved() -> None:
+    limiter, clock = paced(rpm=1), LoopClock()
+    first = await limiter.admit(Load(), clock)
+    assert isinstance(first, Ticket)
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            await limiter.admit(Load(), clock)
+
+        group.start_soon(wait)
+        await anyio.sleep(1.0)
+        limiter.returned(first, clock.now_s())  # lets the waiter go, which has not run yet
+        group.cancel_scope.cancel()
+    began_s = clock.now_s()
+    assert isinstance(await limiter.admit(Load(), clock), Ticket)
+    assert clock.now_s() == pytest.approx(began_s)
+
+
+@pytest.mark.anyio
+async def test_it_is_said_at_once_where_a_wait_would_be_too_long() -> None:
+    limiter, clock = paced(rpm=1), LoopClock()
+    await limiter.admit(Load(), clock)
+    began_s = clock.now_s()
+    held = await limiter.admit(Load(), clock, max_wait_s=59.0)
+    assert held == TooLong(Outlook(pytest.approx(began_s + 60), "rpm"), pytest.approx(60.0))  # type: ignore[arg-type]
+    late = await limiter.admit(Load(), clock, ends_s=began_s + 59.0)
+    assert isinstance(late, TooLong)
+    assert clock.now_s() == began_s
+    assert isinstance(await limiter.admit(Load(), clock, max_wait_s=61.0), Ticket)
+
+
+@pytest.mark.anyio
+async def test_what_a_request_waits_for_is_told() -> None:
+    limiter, clock, told = paced(tpm=6000), LoopClock(), list[tuple[str, float]]()
+    await limiter.admit(Load(1, 6000), clock)
+    await limiter.admit(
+        Load(1, 600), clock, waiting=lambda outlook, wait_s: told.append((outlook.why, wait_s))
+    )
+    assert told == [("tpm", pytest.approx(6.0))]
+
+
+@pytest.mark.anyio
+async def test_a_gate_that_moves_while_somebody_waits_holds_them() -> None:
+    limiter, clock = paced(stagger_s=10.0), LoopClock()
+    first = await limiter.admit(Load(), clock)
+    assert isinstance(first, Ticket)
+    began_s = clock.now_s()
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            await limiter.admit(Load(), clock)
+
+        group.start_soon(wait)
+        await anyio.sleep(1.0)
+        limiter.refused(first, (), Refusal(30.0), clock.now_s())
+    assert clock.now_s() >= began_s + 31.0 - 1e-6
+
+
+# --- against a provider
+
+
+@settings(max_examples=6)
+@given(
+    st.sampled_from(LOOPS),
+    st.sampled_from(["full", "groq", "retry_after", "none"]),
+    st.integers(1, 9),
+    st.integers(1, 40),
+)
+def test_votes_at_once_are_all_answered_and_hardly_refused(
+    loop: str, profile: Any, votes: int, requests: int
+) -> None:
+    provider = Provider(Offer(Limits(10, 10), profile=profile, latency_s=0.3))
+    limiters = Limiters()
+
+    async def hold() -> int:
+        answered = 0
+
+        async def one_vote() -> None:
+            nonlocal answered
+            conductor = Conductor(LimitedBackend(provider), Terms(concurrency=64), limiters=limiters)
+            for index in range(requests):
+                outcome = await conductor.ask(Request(index, "m", (Message("user", "?"),), max_tokens=8))
+                answered += isinstance(outcome, Sample)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(votes):
+                group.start_soon(one_vote)
+        return answered
+
+    assert run_virtual(loop, hold) == votes * requests
+    assert len(provider.counts["m"].refused_s) <= 8 + votes * requests / 8
+
+
+# --- threads
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_threads_with_event_loops_of_their_own_stand_in_one_line(loop: str) -> None:
+    limiter = Limiter()
+    limiter.limit(time.monotonic(), rpm=None, tpm=None, stagger_s=0.002, cap_s=600.0)
+    sent_s: list[float] = []
+
+    async def pass_through() -> None:
+        ticket = await limiter.admit(Load(), LoopClock())
+        assert isinstance(ticket, Ticket)
+        sent_s.append(ticket.sent_s)
+
+    async def crowd() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(pass_through)
+
+    workers = [threading.Thread(target=lambda: anyio.run(crowd, backend=loop)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert len(sent_s) == 20
+    assert all(later - earlier >= 0.002 - 1e-9 for earlier, later in pairwise(sorted(sent_s)))
+    assert limiter.waiting == 0
 
 
 def test_no_refusal_is_lost_between_threads() -> None:
@@ -62,8 +247,8 @@ def test_no_refusal_is_lost_between_threads() -> None:
 
     def refuse(mine: int) -> None:
         start.wait(60)
-        for turn in range(500):
-            limiter.refused(sent_s=1e9, told_s=0.001, now_s=turn)
+        for turn in range(200):
+            limiter.refused(Ticket(1, Load(), 1e9), (), Refusal(0.001), turn)
             limiter.learn((f"parameter {mine} {turn % 20}",))
 
     switch_s = sys.getswitchinterval()
@@ -76,35 +261,8 @@ def test_no_refusal_is_lost_between_threads() -> None:
             worker.join(60)
     finally:
         sys.setswitchinterval(switch_s)
-    assert limiter.pace.delay_s == pytest.approx(0.001 * 500 * 4)
+    assert limiter.pace.gate.delay_s == pytest.approx(0.001 * 200 * 4)
     assert len(limiter.refused_parameters) == 20 * 4
-
-
-def test_the_state_is_read_and_written_under_one_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the test above would find by luck alone."""
-    limiter, held = Limiter(), []
-
-    class Watched(tuple[str, ...]):
-        __slots__ = ()
-
-        def __iter__(self) -> Iterator[str]:
-            held.append(limiter._lock.locked())
-            return super().__iter__()
-
-    def watched(decide: Callable[..., Pace]) -> Callable[..., Pace]:
-        def decided(pace: Pace, **facts: float) -> Pace:
-            held.append(limiter._lock.locked())
-            return decide(pace, **facts)
-
-        return decided
-
-    monkeypatch.setattr(pacing, "refused", watched(refused))
-    monkeypatch.setattr(pacing, "succeeded", watched(succeeded))
-    limiter.refused(sent_s=0.0, told_s=1.0, now_s=0.0)
-    limiter.succeeded()
-    limiter.learn(Watched(("seed",)))
-    assert held == [True, True, True]
-    assert not limiter._lock.locked()
 
 
 def test_threads_find_the_same_limiter() -> None:
@@ -121,6 +279,9 @@ def test_threads_find_the_same_limiter() -> None:
         worker.join(60)
     assert len(found) == 8
     assert len(set(map(id, found))) == 1
+
+
+# --- clocks
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -144,6 +305,17 @@ async def test_a_loop_s_virtual_time_is_followed() -> None:
     assert clock.now_s() == pytest.approx(began_s + 1000.0)
     await clock.sleep(500.0)
     assert clock.now_s() == pytest.approx(began_s + 1500.0)
+
+
+@pytest.mark.anyio
+async def test_a_sleeper_can_be_woken() -> None:
+    clock, wake = LoopClock(), anyio.Event()
+    began_s = clock.now_s()
+    async with anyio.create_task_group() as group:
+        group.start_soon(clock.sleep, 1000.0, wake)
+        await anyio.sleep(3.0)
+        wake.set()
+    assert clock.now_s() == pytest.approx(began_s + 3.0)
 
 
 @pytest.mark.anyio

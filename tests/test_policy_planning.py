@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanin.errors import InputError
-from fanin.policy.planning import QUESTIONS, Assumed, estimated_tokens, expected
+from fanin.policy.estimating import estimated_tokens
+from fanin.policy.planning import QUESTIONS, Assumed, expected
 from fanin.policy.pricing import Price
 from fanin.policy.stopping import forecast, parse_rule
 from fanin.values import Message

@@ -68,7 +68,7 @@ def test_the_retries_are_used_up_before_a_run_fails(kind: FailureKind, retries: 
 
 
 @given(st.lists(errors | refusals | refusals | refusals, max_size=60))
-def test_ten_refusals_in_a_row_fail_a_run_and_fewer_do_not(happening: list[CallError]) -> None:
+def test_so_many_refusals_in_a_row_fail_a_run_and_fewer_do_not(happening: list[CallError]) -> None:
     in_a_row = 0
     for error, action in carry_out(happening, 100):
         if isinstance(action, Without) or error.kind != "rate_limit":
@@ -80,9 +80,9 @@ def test_ten_refusals_in_a_row_fail_a_run_and_fewer_do_not(happening: list[CallE
         assert isinstance(action, GiveUp) == fails
 
 
-def test_the_tenth_refusal_still_tells_the_others_how_long_to_wait() -> None:
+def test_the_last_refusal_still_tells_the_others_how_long_to_wait() -> None:
     error = CallError("rate_limit", "too often", retry_after_s=45.0)
-    assert decide(error, Tried(refusals=9)) == GiveUp(error, 45.0)
+    assert decide(error, Tried(refusals=MAX_REFUSALS - 1)) == GiveUp(error, 45.0)
     assert decide(CallError("auth", "no")) != GiveUp(error, 45.0)
     spent = decide(CallError("rate_limit", "too often", retry_after_s=4500.0))
     assert isinstance(spent, GiveUp)
@@ -90,7 +90,7 @@ def test_the_tenth_refusal_still_tells_the_others_how_long_to_wait() -> None:
 
 
 def test_refusals_for_the_rate_limit_use_up_no_retry() -> None:
-    happening = [CallError("rate_limit", "too often")] * 9
+    happening = [CallError("rate_limit", "too often")] * (MAX_REFUSALS - 1)
     assert all(isinstance(action, Again) for _, action in carry_out(happening, 0))
     assert isinstance(carry_out([*happening, happening[0]], 0)[-1][1], GiveUp)
 

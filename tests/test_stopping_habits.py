@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stopping_cases import LOST, PLANNED, asked_of, came_to, seen_after, waves_of
 
 from fanin.policy.stopping import parse_rule, seen_of
+from fanin.policy.stopping.habits import ahead_votes
 
 
 @given(came_to, st.integers(1, 5))
@@ -66,3 +67,23 @@ def test_a_window_without_a_leader_goes_on() -> None:
     tied = "bbc" + "bcc" + "aaa"
     assert asked_of(rule, tied + "aaa", "fit") == 10
     assert asked_of(rule, tied + "aaa", "one") == 10
+
+
+@pytest.mark.parametrize(("quorum", "waves"), [(3, [0, 3]), (5, [0, 3, 5]), (6, [0, 3, 6]), (9, [0, 3, 9])])
+def test_a_window_waits_for_the_quorum(quorum: int, waves: list[int]) -> None:
+    assert list(waves_of(parse_rule("window:3", runs=9, quorum=quorum), "a" * 9)) == waves
+
+
+def test_waves_that_were_begun_are_completed() -> None:
+    window = parse_rule("window:3", runs=9)
+    assert [window.soonest(seen_after("abab"[:asked])) for asked in range(5)] == [3, 2, 1, 3, 2]
+    steps = parse_rule("start:4,step:3", runs=12)
+    assert [steps.soonest(seen_after("ab" * asked)) for asked in range(6)] == [4, 2, 3, 1, 2, 2]
+    late = ["a", LOST, "a", "a", "a", "a", "a"]
+    assert [steps.satisfied(seen_after(late[:asked])) for asked in range(4, 8)] == [False] * 3 + [True]
+
+
+def test_the_leads_that_fit_in_a_budget() -> None:
+    assert ahead_votes(2, 9) == (2, 3, 4, 5)
+    assert ahead_votes(3, 3) == (3,)
+    assert ahead_votes(1, 4) == (1, 2)

@@ -98,12 +98,14 @@ def _states() -> Iterator[tuple[int, int]]:
         yield from ((total - second, second) for second in range(total // 2 + 1))
 
 
+@pytest.mark.slow
 def test_scipy_agrees() -> None:
     beta = pytest.importorskip("scipy.stats").beta
     for lead, second in islice(_states(), 200):
         assert float(posterior(lead, second)) == pytest.approx(beta.sf(0.5, lead + 1, second + 1), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_adaptive_consistency_agrees() -> None:
     rule = pytest.importorskip("adaptive_consistency").BetaStoppingCriteria(0.95)
     ours = parse_rule("posterior:0.95", runs=40, quorum=1)

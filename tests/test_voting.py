@@ -15,12 +15,12 @@ import fanin
 from fanin import connecting
 from fanin.answers import Choice, Number, Text, YesNo
 from fanin.backend import Capabilities
-from fanin.conductor import Interrupt
 from fanin.context import TapeOn, set_tape
 from fanin.errors import CallError, CassetteError, CassetteMissError, InputError, UnknownBackendError
 from fanin.policy.pricing import Price
 from fanin.policy.retrying import backoff_s
 from fanin.policy.variation import seed_of
+from fanin.terms import Interrupt
 from fanin.values import Completion, Event, Usage
 from fanin.voting import as_answer
 from fanin_backends.fake import Fake
@@ -442,7 +442,7 @@ async def test_terms_find_their_way() -> None:
     slow = Scripted(always("yes"), latency_s=lambda request: 50.0)
     verdict = await fanin.vote("Is it?", backend=slow, runs=1, retries=0, timeout_s=3.0)
     assert verdict.failures[0].message == "No answer within 3 s."
-    refusing = Scripted(lambda request: too_often(50.0))
+    refusing = Scripted(lambda request: too_often(50.0), account="another")
     verdict = await fanin.vote("Is it?", backend=refusing, runs=3, max_wait_s=40.0, concurrency=1)
     assert (verdict.stopped.by, verdict.runs.failed, verdict.runs.unasked) == ("limit", 1, 2)
     verdict = await fanin.vote("Is it?", backend=slow, runs=9, concurrency=2, deadline_s=20.0)

@@ -130,3 +130,45 @@ def test_without_a_vote_there_is_nothing_to_fit() -> None:
         weights_from_labels([([], "yes")])
     with pytest.raises(InputError):
         weights_from_votes([[]])
+
+
+@pytest.mark.parametrize(
+    ("scored", "alternatives", "found"),
+    [
+        ({"a": log(3)}, 2, {"a": 3 / 4}),
+        ({"a": log(6)}, 4, {"a": 6 / 9}),
+        ({"a": -log(4)}, 3, {"a": (1 / 4) / (2 + 1 / 4)}),
+        ({"a": log(2), "b": 0.0}, 3, {"a": 2 / 4, "b": 1 / 4}),
+        ({"a": 0.0, "b": 0.0, "c": 0.0}, 2, {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}),
+        ({"a": 900.0, "b": -900.0}, 5, {"a": 1.0, "b": 0.0}),
+        ({}, 2, {}),
+    ],
+)
+def test_answers_that_nobody_gave_share_the_rest(
+    scored: dict[str, float], alternatives: float, found: dict[str, float]
+) -> None:
+    assert chances(scored, alternatives) == pytest.approx(found)
+
+
+def test_leaders_are_all_that_are_as_good_as_the_best() -> None:
+    assert leaders({}) == ()
+    assert leaders({"a": -2.0, "b": -2.0, "c": -3.0}) == ("a", "b")
+    assert leaders({"a": 0.3, "b": 0.1 + 0.2}) == ("a", "b")
+
+
+def test_voters_without_a_weight_are_named_in_order() -> None:
+    weights = weights_from_labels([([(("b", "p"), "x")], "x")])
+    assert weights.unknown([("c", ""), ("b", "p"), ("a", "z"), ("c", "")]) == (("a", "z"), ("c", ""))
+    assert weights.unknown([]) == ()
+
+
+def test_weights_say_what_they_were_fitted_to() -> None:
+    agreed: list[list[Cast]] = [[(("a", ""), "x"), (("b", ""), "x")]] * 3
+    blind = weights_from_votes(agreed)
+    assert (blind.source, blind.alternatives) == ("votes", 2.0)
+    assert weights_from_votes([[(VOTERS[place], one) for place, one in enumerate("xyz")]]).alternatives == 3
+    assert weights_from_labels([(agreed[0], "x")]).source == "labels"
+    with pytest.raises(InputError, match="labels must be questions with a valid vote, not 1"):
+        weights_from_labels([([], "yes")])
+    with pytest.raises(InputError, match="votes must be questions with a valid vote, not 2"):
+        weights_from_votes([[], []])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from fanin.answers.tool_steps import as_sent, heard
 from fanin.backend import Capabilities
 from fanin.errors import CallError, MissingKeyError
 from fanin.policy.redaction import Redaction
@@ -20,7 +21,17 @@ from fanin_backends.address import Address, address
 from fanin_backends.connections import Connections
 from fanin_backends.keyless import keyless_completion, keyless_error
 from fanin_backends.refusals import Asked, error_inside, refusal
-from fanin_backends.wire import Reply, content_text, count, field, names_of, read_json, text_field
+from fanin_backends.wire import (
+    Reply,
+    content_text,
+    count,
+    field,
+    mean_logprob,
+    names_of,
+    read_json,
+    text_field,
+    tool_calls,
+)
 
 _PATH = "/chat/completions"
 _LIMITS = ("max_tokens", "max_completion_tokens")
@@ -53,6 +64,8 @@ class Dialect:
     """What is asked where nobody says."""
     token_limit: str = "max_tokens"
     """What the limit of the answer's tokens is called."""
+    logprobs: bool = True
+    """Whether it tells log-probabilities, at least for some models."""
     mend: str = "Is there a network, and is the base URL right?"
     """What to do where nothing answers."""
 
@@ -83,7 +96,12 @@ def parameters(request: Request, token_limit: str = "max_tokens") -> dict[str, s
     """
     if "max_tokens" in request.without:
         token_limit = next(name for name in _LIMITS if name != token_limit)
-    given = {"temperature": request.temperature, "seed": request.seed}
+    given = {
+        "temperature": request.temperature,
+        "seed": request.seed,
+        "reasoning_effort": request.reasoning_effort,
+        "logprobs": request.logprobs or None,
+    }
     sent = {name: name for name, value in given.items() if value is not None and name not in request.without}
     return sent if request.max_tokens is None else {**sent, token_limit: "max_tokens"}
 
@@ -91,16 +109,62 @@ def parameters(request: Request, token_limit: str = "max_tokens") -> dict[str, s
 def request_body(request: Request, token_limit: str = "max_tokens") -> bytes:
     """The JSON body of a call; the same bytes for the same request. Text that is no valid Unicode
     (a lone surrogate) is sent escaped."""
-    body: dict[str, object] = {
-        "model": request.model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-    }
+    body: dict[str, object] = {"model": request.model, "messages": messages_of(request)}
+    if request.tools:
+        body["tools"] = tools_of(request)
     for wire_name, name in parameters(request, token_limit).items():
         body[wire_name] = getattr(request, name)
     if request.schema is not None:
         schema = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return json.dumps(body, separators=(",", ":")).encode("ascii")
+
+
+def messages_of(request: Request) -> list[dict[str, object]]:
+    """The chat on the wire; a message with tool calls and without a text has null for its content."""
+    found = []
+    for message in request.messages:
+        shown: dict[str, object] = {"role": message.role, "content": message.content}
+        if message.tool_calls:
+            shown["content"] = message.content or None
+            shown["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in message.tool_calls
+            ]
+        if message.tool_call_id is not None:
+            shown["tool_call_id"] = message.tool_call_id
+        found.append(shown)
+    return found
+
+
+def tools_of(request: Request) -> list[dict[str, object]]:
+    """The tools on the wire."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": json.loads(tool.parameters),
+            },
+        }
+        for tool in request.tools
+    ]
+
+
+def refusable(request: Request, sent: Mapping[str, str]) -> dict[str, str]:
+    """What can be asked without, name on the wire -> name in the request: the parameters that are `sent`,
+    the tools, and the schema of a next step, which takes their place."""
+    found = dict(sent)
+    if request.tools:
+        found["tools"] = "tools"
+    if request.tools_in_prompt and request.schema is not None:
+        found["response_format"] = "schema"
+    return found
 
 
 def completion(reply: Reply, asked: Asked, now_s: float) -> Completion:
@@ -127,6 +191,8 @@ def completion(reply: Reply, asked: Asked, now_s: float) -> Completion:
         Usage(count(field(data, "usage", "prompt_tokens")), count(field(data, "usage", "completion_tokens"))),
         text_field(data, "model"),
         reply.limit_headers,
+        tool_calls(message.get("tool_calls")),
+        mean_logprob(field(choice, "logprobs", "content")),
     )
 
 
@@ -139,7 +205,9 @@ class ChatBackend:
 
     def __init__(self, dialect: Dialect, address: Address) -> None:
         self.name: str = dialect.name
-        self.capabilities = Capabilities(structured=True, max_temperature=2.0)
+        self.capabilities = Capabilities(
+            structured=True, max_temperature=2.0, tools=True, logprobs=dialect.logprobs
+        )
         self.account: str = address.account
         self.base_url: str | None = address.base_url
         self._dialect = dialect
@@ -153,10 +221,11 @@ class ChatBackend:
     async def complete(self, request: Request) -> Completion:
         """One call. Raises CallError."""
         token_limit = self._dialect.token_limit
-        asked = self._asked(request.model, parameters(request, token_limit))
+        sent = as_sent(request)
+        asked = self._asked(request.model, refusable(sent, parameters(sent, token_limit)))
         try:
-            reply = await self._connections.post(_PATH, request_body(request, token_limit))
-            answer = completion(reply, asked, time.time())
+            reply = await self._connections.post(_PATH, request_body(sent, token_limit))
+            answer = heard(completion(reply, asked, time.time()), request)
         except CallError as error:
             raise keyless_error(error, self._redaction) from None
         return keyless_completion(answer, self._redaction)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import attrs
 from anyio import sleep
 
+from fanin.answers.tool_steps import as_sent, heard
 from fanin.backend import Capabilities
 from fanin.errors import CallError, FaninError, InputError
 from fanin.values import Completion, Request, Usage
@@ -35,7 +37,7 @@ class Fake:
     """
 
     name = "fake"
-    capabilities = Capabilities(structured=True, limited=False, http=False)
+    capabilities = Capabilities(structured=True, limited=False, http=False, tools=True)
     account = "fake"
     base_url: str | None = None
 
@@ -72,10 +74,15 @@ class Fake:
         await sleep(step.latency_s)
         if step.fault is not None:
             raise step.fault.error()
-        read = sum(len(message.content) for message in request.messages)
-        return Completion(
-            step.text, step.finish, Usage(_tokens(read), _tokens(len(step.text))), request.model
+        sent = as_sent(request)
+        calls = tuple(
+            attrs.evolve(call, id=f"call_{request.attempt}_{number}")
+            for number, call in enumerate(step.tool_calls, start=1)
         )
+        written = len(step.text) + sum(len(call.arguments) for call in calls)
+        usage = Usage(_tokens(_read(sent)), _tokens(written))
+        answer = Completion(step.text, step.finish, usage, request.model, tool_calls=calls)
+        return heard(answer, request)
 
     async def aclose(self) -> None:
         """Nothing to close; safe to call twice."""
@@ -101,6 +108,13 @@ def open_backend(
     if key is not None:
         raise InputError("key", "left out with the backend fake, which asks for none", "(hidden)")
     return Fake()
+
+
+def _read(request: Request) -> int:
+    """The characters that a model would read: what is said, called and told of tools."""
+    said = sum(len(message.content) for message in request.messages)
+    called = sum(len(call.arguments) for message in request.messages for call in message.tool_calls)
+    return said + called + sum(len(tool.description) + len(tool.parameters) for tool in request.tools)
 
 
 def _tokens(characters: int) -> int:

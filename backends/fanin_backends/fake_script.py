@@ -6,6 +6,7 @@
                                       run draws its item by its seed
     answer   text                     the whole text of the completion
              !NAME or !429:N          a fault, see FAULTS
+             !call:NAME{JSON}         a tool call with its arguments, or several in a row
              ... @N                   at an answer's end: it takes N seconds
 
 Spaces around an item or an answer do not count. What stands in `"quotes"` or `{braces}` is taken as
@@ -23,7 +24,7 @@ import attrs
 
 from fanin.errors import CallError, FailureKind, InputError
 from fanin.policy.variation import unit
-from fanin.values import Finish
+from fanin.values import Finish, ToolCall
 
 
 @attrs.frozen
@@ -57,6 +58,8 @@ class Step:
     """The whole text of the completion."""
     finish: Finish = "stop"
     """Why the model ended."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What the model asks to have called; their ids are the fake's to give."""
     fault: Fault | None = None
     """What is raised instead; None where the model answers."""
     latency_s: float = 0.0
@@ -212,6 +215,8 @@ def _step(script: str, part: _Text) -> Step:
         raise InputError("script", "of items that are not empty (!empty is an empty answer)", script)
     if not part.marks.startswith("!"):
         return Step(part.says)
+    if part.marks.startswith("!call"):
+        return Step(finish="tool_calls", tool_calls=_calls(part))
     name, colon, wait = part.says[1:].partition(":")
     step = FAULTS.get(name)
     if step is None:
@@ -221,6 +226,19 @@ def _step(script: str, part: _Text) -> Step:
     if name != "429" or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", wait):
         raise InputError("fault", "!429:SECONDS where it has a value", part.says)
     return Step(fault=Fault("rate_limit", "The fake is asked too often.", 429, _number("wait", wait)))
+
+
+_CALL = re.compile(r"!call:([a-zA-Z0-9_.-]+)\s*")
+
+
+def _calls(part: _Text) -> tuple[ToolCall, ...]:
+    """The calls of an answer. What stands between one's name and the next one is its arguments."""
+    heads = list(_CALL.finditer(part.marks))
+    ends = [*(head.start() for head in heads), len(part.says)][1:]
+    given = [part.says[head.end() : end].strip() or "{}" for head, end in zip(heads, ends, strict=True)]
+    if not heads or heads[0].start() or any(each[0] + each[-1] != "{}" for each in given):
+        raise InputError("tool call", 'of the form !call:NAME{"argument":"value"}', part.says)
+    return tuple(ToolCall("", head[1], each) for head, each in zip(heads, given, strict=True))
 
 
 def _unknown(name: str, written: str) -> InputError:

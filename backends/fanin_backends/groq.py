@@ -1,6 +1,7 @@
 """Groq. Key: `GROQ_API_KEY`. Default model: `openai/gpt-oss-20b`.
 
-Source: Groq API reference, which deprecates `max_tokens` for `max_completion_tokens`.
+Source: Groq API reference, which deprecates `max_tokens` for `max_completion_tokens`, and says of
+`logprobs` that no model supports them yet.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ DIALECT = Dialect(
     key_variable="GROQ_API_KEY",
     default_model="openai/gpt-oss-20b",
     token_limit="max_completion_tokens",
+    logprobs=False,
 )
 
 

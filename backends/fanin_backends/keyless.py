@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from fanin.errors import CallError
 from fanin.policy.redaction import Redaction
 from fanin.values import Completion
@@ -12,7 +14,11 @@ def keyless_completion(answer: Completion, redaction: Redaction) -> Completion:
     """The answer without any part of a key that the server echoed."""
     model = None if answer.model is None else redaction.clean(answer.model)
     text, headers = redaction.clean(answer.text), _keyless(answer.headers, redaction)
-    return Completion(text, answer.finish, answer.usage, model, headers)
+    calls = tuple(
+        attrs.evolve(call, name=redaction.clean(call.name), arguments=redaction.clean(call.arguments))
+        for call in answer.tool_calls
+    )
+    return Completion(text, answer.finish, answer.usage, model, headers, calls, answer.logprob)
 
 
 def keyless_error(error: CallError, redaction: Redaction) -> CallError:

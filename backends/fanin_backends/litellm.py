@@ -19,17 +19,18 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
+from fanin.answers.tool_steps import as_sent, heard
 from fanin.backend import Capabilities
 from fanin.errors import CallError, EventLoopError, FaninError, InputError, MissingExtraError
 from fanin.policy.redaction import Redaction
 from fanin.values import Completion, Finish, Request, Usage
 from fanin_backends.address import Address, address, without_login
-from fanin_backends.chat import parameters
+from fanin_backends.chat import messages_of, parameters, refusable, tools_of
 from fanin_backends.keyless import keyless_completion, keyless_error
 from fanin_backends.litellm_clients import Clients
 from fanin_backends.litellm_errors import call_error, limit_headers
 from fanin_backends.refusals import Asked
-from fanin_backends.wire import Headers, content_text, count
+from fanin_backends.wire import Headers, content_text, count, tool_calls
 
 _SECRETS = ("_API_KEY", "_ACCESS_KEY", "_TOKEN", "_SECRET")
 
@@ -92,7 +93,7 @@ class LiteLLM:
     """
 
     name = "litellm"
-    capabilities = Capabilities(structured=True)
+    capabilities = Capabilities(structured=True, tools=True)
 
     def __init__(
         self, base_url: str | None, key: str | None, environ: Mapping[str, str], *, replaying: bool
@@ -132,12 +133,13 @@ class LiteLLM:
             raise FaninError("the backend is closed", mend="Open it again: `async with fanin.connect(...)`.")
         litellm = library()
         self._clients = self._clients or Clients.of_this_loop(litellm.in_memory_llm_clients_cache)
-        sent = parameters(request)
+        sent = as_sent(request)
         variable = f"{provider(request.model).upper()}_API_KEY"
-        asked = Asked(self.name, self.base_url or request.model, variable, request.model, sent)
+        named = refusable(sent, parameters(sent))
+        asked = Asked(self.name, self.base_url or request.model, variable, request.model, named)
         try:
-            answer = await litellm.acompletion(**self._settings(request, sent, variable))
-            read = _completion(answer)
+            answer = await litellm.acompletion(**self._settings(sent, parameters(sent), variable))
+            read = heard(_completion(answer), request)
         except Exception as error:  # noqa: BLE001 - what litellm raises is of no one kind
             found = call_error(error, asked, time.time())
             raise keyless_error(found, self._redaction) if isinstance(found, CallError) else found from None
@@ -153,12 +155,16 @@ class LiteLLM:
     def _settings(self, request: Request, sent: Mapping[str, str], variable: str) -> dict[str, object]:
         settings: dict[str, object] = {
             "model": request.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+            "messages": messages_of(request),
             # The conductor is the one layer of retries.
             "max_retries": 0,
             "num_retries": 0,
         }
         settings |= {wire_name: getattr(request, name) for wire_name, name in sent.items()}
+        if request.tools:
+            settings["tools"] = tools_of(request)
+            # Else it imports its gateway for MCP with every such call, which needs a package of its own.
+            settings["_skip_mcp_handler"] = True
         if request.schema is not None:
             schema = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
             settings["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -225,6 +231,7 @@ def _completion(answer: Any) -> Completion:
         ),
         answer.model,
         _sent_headers(answer),
+        tool_calls([call.model_dump() for call in choice.message.tool_calls or ()]),
     )
 
 

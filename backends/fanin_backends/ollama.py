@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import anyio
 
+from fanin.answers.tool_steps import as_sent, heard
 from fanin.backend import Backend, Capabilities
 from fanin.context import RUN_INDEX
 from fanin.errors import CallError, MissingKeyError
@@ -19,18 +20,31 @@ from fanin.policy.redaction import Redaction
 from fanin.values import Completion, Finish, Request, Usage
 from fanin_backends import ollama_window
 from fanin_backends.address import Address
+from fanin_backends.chat import refusable, tools_of
 from fanin_backends.choosing import only_model, unnamed_model
 from fanin_backends.connections import Connections
 from fanin_backends.keyless import keyless_completion, keyless_error
 from fanin_backends.ollama_host import KEY_VARIABLE, host_address, host_and_port
 from fanin_backends.refusals import Asked, error_inside, refusal
-from fanin_backends.wire import Reply, content_text, count, field, names_of, read_json, text_field
+from fanin_backends.wire import (
+    Reply,
+    content_text,
+    count,
+    field,
+    mean_logprob,
+    names_of,
+    read_json,
+    text_field,
+    tool_calls,
+)
 
 __all__ = ["OllamaBackend", "completion", "host_and_port", "open_backend", "request_body"]
 
 _CLOUD = "https://ollama.com"
 _START = "Is Ollama running there? Start it with: ollama serve"
 _FINISH: dict[str, Finish] = {"stop": "stop", "length": "length"}
+_THINK: dict[str, str | bool] = {"none": False, "minimal": "low", "xhigh": "high"}
+"""Efforts that Ollama words otherwise: its levels are `low`, `medium` and `high`."""
 
 
 def open_backend(
@@ -54,6 +68,9 @@ def open_backend(
 def parameters(request: Request) -> dict[str, str]:
     """The optional parameters that are sent: name on the wire -> name in the request."""
     wire_names = {"temperature": "temperature", "seed": "seed", "num_predict": "max_tokens"}
+    if request.logprobs:
+        wire_names["logprobs"] = "logprobs"
+    wire_names["think"] = "reasoning_effort"
     return {
         wire_name: name
         for wire_name, name in wire_names.items()
@@ -64,9 +81,12 @@ def parameters(request: Request) -> dict[str, str]:
 def request_body(request: Request) -> bytes:
     """The JSON body of a chat; the same bytes for the same request."""
     options = {wire_name: getattr(request, name) for wire_name, name in parameters(request).items()}
+    # No option of the model's; older servers pass it by.
+    logprobs = options.pop("logprobs", None)
+    effort = options.pop("think", None)
     body: dict[str, object] = {
         "model": request.model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "messages": _messages(request),
         "stream": False,
         # Asks for a refusal in place of a prompt that was cut without a word; older servers pass
         # both by.
@@ -74,9 +94,32 @@ def request_body(request: Request) -> bytes:
         "shift": False,
         "options": {**options, "num_ctx": ollama_window.window(request)},
     }
+    if logprobs:
+        body["logprobs"] = True
+    if effort is not None:
+        body["think"] = _THINK.get(effort, effort)
+    if request.tools:
+        body["tools"] = tools_of(request)
     if request.schema is not None:
         body["format"] = json.loads(request.schema)
     return json.dumps(body, separators=(",", ":")).encode("ascii")
+
+
+def _messages(request: Request) -> list[dict[str, object]]:
+    """The chat on the wire: arguments are objects, and a result says which tool it is of."""
+    names = {call.id: call.name for message in request.messages for call in message.tool_calls}
+    found = []
+    for message in request.messages:
+        shown: dict[str, object] = {"role": message.role, "content": message.content}
+        if message.tool_calls:
+            shown["tool_calls"] = [
+                {"id": call.id, "function": {"name": call.name, "arguments": json.loads(call.arguments)}}
+                for call in message.tool_calls
+            ]
+        if message.tool_call_id is not None:
+            shown |= {"tool_name": names.get(message.tool_call_id, ""), "tool_call_id": message.tool_call_id}
+        found.append(shown)
+    return found
 
 
 def completion(reply: Reply, request: Request, asked: Asked, now_s: float) -> Completion:
@@ -97,10 +140,12 @@ def completion(reply: Reply, request: Request, asked: Asked, now_s: float) -> Co
     ollama_window.check_whole(request, read_tokens)
     text = content_text(message.get("content"))
     finish: Finish = _FINISH.get(reason, "other") if isinstance(reason, str) else "stop"
-    if message.get("tool_calls") and not text:
+    calls = tool_calls(message.get("tool_calls"))
+    if calls and not text:
         finish = "tool_calls"
     usage = Usage(read_tokens, count(field(data, "eval_count")))
-    return Completion(text, finish, usage, text_field(data, "model"), reply.limit_headers)
+    logprob = mean_logprob(field(data, "logprobs"))
+    return Completion(text, finish, usage, text_field(data, "model"), reply.limit_headers, calls, logprob)
 
 
 def _last_value(body: bytes) -> object:
@@ -119,7 +164,7 @@ class OllamaBackend:
 
     def __init__(self, address: Address, *, replaying: bool = False) -> None:
         self.name: str = "ollama"
-        self.capabilities = Capabilities(structured=True, max_temperature=2.0)
+        self.capabilities = Capabilities(structured=True, max_temperature=2.0, tools=True, logprobs=True)
         self.account: str = address.account
         self.base_url: str | None = address.base_url
         self._replaying = replaying
@@ -150,12 +195,13 @@ class OllamaBackend:
 
     async def complete(self, request: Request) -> Completion:
         """One call. Raises CallError."""
-        asked = self._asked(request.model, parameters(request))
+        sent = as_sent(request)
+        asked = self._asked(request.model, refusable(sent, parameters(sent)))
         try:
             trained = None if self._replaying else await self._window(request.model, asked)
-            ollama_window.check_fits(request, trained)
-            reply = await self._connections.post("/api/chat", request_body(request))
-            answer = completion(reply, request, asked, time.time())
+            ollama_window.check_fits(sent, trained)
+            reply = await self._connections.post("/api/chat", request_body(sent))
+            answer = heard(completion(reply, sent, asked, time.time()), request)
         except CallError as error:
             raise keyless_error(error, self._redaction) from None
         return keyless_completion(answer, self._redaction)

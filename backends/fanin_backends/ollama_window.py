@@ -48,7 +48,7 @@ def typical_tokens(messages: Sequence[Message]) -> int:
 
 def window(request: Request) -> int:
     """The `num_ctx` to ask for: room for the prompt and the answer, a multiple of `STEP`."""
-    needed = most_tokens(request.messages) + (request.max_tokens or 0)
+    needed = most_tokens(_everything(request)) + (request.max_tokens or 0)
     return max(SMALLEST, -(-needed // STEP) * STEP)
 
 
@@ -61,7 +61,7 @@ def trained_window(shown: object) -> int | None:
 
 def check_fits(request: Request, trained: int | None) -> None:
     """Raises CallError where the prompt is longer than the model can hold at all."""
-    tokens = typical_tokens(request.messages)
+    tokens = typical_tokens(_everything(request))
     if trained is not None and tokens > trained:
         raise CallError(
             "bad_request",
@@ -81,7 +81,7 @@ def check_whole(request: Request, read_tokens: int | None) -> None:
     """
     if read_tokens is None:
         return
-    asked, tokens = window(request), typical_tokens(request.messages)
+    asked, tokens = window(request), typical_tokens(_everything(request))
     cut = tokens > read_tokens * 3 // 2 and any(read_tokens in _cut_sizes(size) for size in _windows(asked))
     if read_tokens >= asked - 1 or cut:
         raise CallError(
@@ -90,6 +90,16 @@ def check_whole(request: Request, read_tokens: int | None) -> None:
             final=True,
             mend="Shorten the context, or use a model with a larger window.",
         )
+
+
+def _everything(request: Request) -> list[Message]:
+    """All that the model reads: the chat, and tools and calls as if they were messages."""
+    calls = (call for message in request.messages for call in message.tool_calls)
+    return [
+        *request.messages,
+        *(Message("system", f"{tool.name} {tool.description} {tool.parameters}") for tool in request.tools),
+        *(Message("assistant", f"{call.name} {call.arguments}") for call in calls),
+    ]
 
 
 def _windows(asked: int) -> list[int]:

@@ -161,12 +161,18 @@ _NOT_TAKEN = re.compile(
 )
 
 
+_ALSO_CALLED = {"reasoning_effort": "reasoning_effort|reasoning|think|thinking"}
+"""How servers call a parameter that they refuse, where that is not its name on the wire: Ollama's
+OpenAI-shaped address says of `reasoning_effort` that the model "does not support thinking"."""
+
+
 def _parameter_refused(refused: Refused) -> CallError | None:
     if refused.status not in (400, 422) or not _NOT_TAKEN.search(refused.lower):
         return None
     named = refused.words.parameter.lower()
     for wire_name, name in refused.asked.sent.items():
-        in_text = re.search(rf"\b{wire_name}\b", refused.lower) is not None
+        words = _ALSO_CALLED.get(name, wire_name)
+        in_text = re.search(rf"\b(?:{words})\b", refused.lower) is not None
         if named == wire_name or (in_text and not named):
             message = refused.sentence(f"{refused.asked.model} does not take the parameter {wire_name}")
             return CallError("bad_request", message, refused=name, final=True)
@@ -187,11 +193,33 @@ def _too_long(refused: Refused) -> CallError | None:
     return CallError("bad_request", message, final=True, mend=mend)
 
 
+_NO_TOOLS = re.compile(
+    r"(?:tools?|tool.?(?:us|call|choice)\w*|function.?call\w*|functions?)\b.{0,60}"
+    r"(?:(?:not|n't) (?:be )?(?:support|permit|allow|accept|available|enabled)|unsupport|require)|"
+    r"(?:not|n't) support.{0,40}\b(?:tool|function)|no endpoints found that support tool|"
+    r"unsupport\w* .{0,20}\b(?:tool|function)"
+)
+
+
+def _no_tools(refused: Refused) -> CallError | None:
+    # Ollama, Groq, vLLM and OpenRouter (404) each word it their own way, and llama.cpp calls it a 500.
+    if refused.status not in (400, 404, 422, 500, 501) or "tools" not in refused.asked.sent:
+        return None
+    if "tool_use_failed" in refused.lower:  # a call was written that cannot be read: another try may do
+        return CallError("malformed", refused.sentence(f"{refused.who} wrote a broken tool call"))
+    if not _NO_TOOLS.search(refused.lower):
+        return None
+    message = refused.sentence(f"{refused.asked.model} has no tool calls")
+    return CallError("bad_request", message, refused="tools", final=True)
+
+
 def _no_schema(refused: Refused) -> CallError | None:
     if refused.status not in (400, 422) or not re.search(r"response_format|json_schema", refused.lower):
         return None
     message = refused.sentence(f"{refused.asked.model} does not take the JSON schema of the answer")
-    return CallError("bad_request", message, final=True, mend="Ask without --structured.")
+    # The schema of an agent's next step can be done without, the one that a user asks for cannot.
+    without = refused.asked.sent.get("response_format")
+    return CallError("bad_request", message, refused=without, final=True, mend="Ask without --structured.")
 
 
 def _failed(refused: Refused) -> CallError | None:
@@ -213,6 +241,7 @@ _RULES: tuple[Callable[[Refused], CallError | None], ...] = (
     _quota_spent,
     _day_spent,
     _too_fast,
+    _no_tools,
     _no_model,
     _too_long,
     _parameter_refused,

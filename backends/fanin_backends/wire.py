@@ -7,6 +7,7 @@ that makes no sense is unknown, a field that nobody knows is passed over.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -14,6 +15,7 @@ from typing import TypeAlias
 import attrs
 
 from fanin.errors import CallError
+from fanin.values import ToolCall
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -123,6 +125,22 @@ def count(value: object) -> int | None:
     return value if fits else None  # type: ignore[return-value]
 
 
+def mean_logprob(tokens: object) -> float | None:
+    """The mean log-probability of a list of tokens, each an object with its `logprob`, 0 or less.
+
+    None where there is no such list, it is empty, or one of them tells none: a part does not speak for all.
+    """
+    if not isinstance(tokens, list) or not tokens:
+        return None
+    total = []
+    for token in tokens:
+        value = field(token, "logprob")
+        if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
+            return None
+        total.append(min(0.0, value))
+    return math.fsum(total) / len(total)
+
+
 def field(value: object, *names: str) -> object:
     """`value[name][name]...` of nested objects; None where one of them is missing or no object."""
     for name in names:
@@ -136,6 +154,26 @@ def text_field(value: object, *names: str) -> str | None:
     """Like `field`, for a text; None where it is anything else or empty."""
     found = field(value, *names)
     return found if isinstance(found, str) and found else None
+
+
+def tool_calls(asked: object) -> tuple[ToolCall, ...]:
+    """The tool calls of a message, in its order, as OpenAI (arguments a text) or Ollama (an object) give
+    them; what is no object is passed over, and a part that makes no sense is empty."""
+    calls = [call for call in asked if isinstance(call, dict)] if isinstance(asked, list) else []
+    return tuple(
+        ToolCall(
+            text_field(call, "id") or "",
+            text_field(call, "function", "name") or "",
+            _arguments(field(call, "function", "arguments")),
+        )
+        for call in calls
+    )
+
+
+def _arguments(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "{}" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def content_text(content: object) -> str:

@@ -30,6 +30,7 @@ _PHRASE = re.compile(r"\A *(?:(?:the|my) )?(?:final |correct )?answer is:? ", re
 _BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s{0,3}\{)|\\[{}]|[{}]")
 _AROUND_BOX = re.compile(r"\\[a-zA-Z]{1,12}\s{0,3}\{|\}|\$|\\[()\[\]]")
 _FENCE = re.compile(r"\s*(?:```|~~~)\w*\s*")
+_OPENS_CODE = re.compile(r"\s*(?:```(?!.*```)|~~~(?!.*~~~))")
 
 
 @attrs.frozen
@@ -114,10 +115,13 @@ def _labelled(reply: str, labels: list[_Label], boxes: list[tuple[int, int]]) ->
     begin = labels[0].begin
     line_end = _line_end(reply, begin)
     if boxes:
-        ends = [begin, *(end for _, end in boxes)]
-        starts = [*(start for start, _ in boxes), max(line_end, boxes[-1][1])]
-        beside = " ".join(reply[end:start] for end, start in zip(ends, starts, strict=True))
-        return Final(tuple(reply[start:end] for start, end in boxes), _AROUND_BOX.sub(" ", beside))
+        # `Final answer: Answer: \boxed{x}` has nothing beside the box.
+        taken = sorted([*boxes, *((label.sentence + 1, label.begin) for label in labels[1:])])
+        beside, end = [], begin
+        for start, then in (*taken, (max(line_end, boxes[-1][1]), len(reply))):
+            beside.append(reply[end:start])
+            end = max(end, then)
+        return Final(tuple(reply[start:end] for start, end in boxes), _AROUND_BOX.sub(" ", " ".join(beside)))
     ends = [*(label.sentence + 1 for label in labels[1:]), line_end]
     texts = [
         reply[label.begin : end].replace(label.opened, "", 1) for label, end in zip(labels, ends, strict=True)
@@ -130,7 +134,7 @@ def _labelled(reply: str, labels: list[_Label], boxes: list[tuple[int, int]]) ->
 def _next_line(reply: str, place: int) -> str:
     """The next line with a letter or a digit that opens no code; empty where there is none."""
     lines = reply[place:].split("\n")
-    return next((line for line in lines if any(map(str.isalnum, line)) and not _FENCE.match(line)), "")
+    return next((line for line in lines if any(map(str.isalnum, line)) and not _OPENS_CODE.match(line)), "")
 
 
 def _boxes(reply: str) -> list[tuple[int, int]]:

@@ -117,11 +117,15 @@ class Number:
         `choices` are the canonical answers of all ballots: a group is counted as its most frequent
         member, of equals the smallest. The order of `choices` never matters.
         """
+        if not self.abs_tol and not self.rel_tol:
+            return {choice: choice for choice in choices}
         votes = Counter(choices)
         groups: list[list[Fraction]] = []
         spelled = {Fraction(choice): choice for choice in votes}
+        # By the decimal that was written: the float 0.1 is a little more than a tenth.
+        rel_tol, abs_tol = Fraction(str(self.rel_tol)), Fraction(str(self.abs_tol))
         for value in sorted(spelled):
-            if groups and self._close(groups[-1][0], value):
+            if groups and _close(groups[-1][0], value, rel_tol, abs_tol):
                 groups[-1].append(value)
             else:
                 groups.append([value])
@@ -131,14 +135,14 @@ class Number:
             counted_as.update({spelled[value]: spelled[heads] for value in group})
         return counted_as
 
-    def _close(self, low: Fraction, high: Fraction) -> bool:
-        # By the decimal that was written: the float 0.1 is a little more than a tenth.
-        rel_tol, abs_tol = Fraction(str(self.rel_tol)), Fraction(str(self.abs_tol))
-        return high - low <= max(abs_tol, rel_tol * max(abs(low), abs(high)))
-
     def show(self, choice: str) -> str:
         """The canonical spelling."""
         return choice
+
+
+def _close(low: Fraction, high: Fraction, rel_tol: Fraction, abs_tol: Fraction) -> bool:
+    apart = high - low
+    return apart <= abs_tol or (rel_tol > 0 and apart <= rel_tol * max(abs(low), abs(high)))
 
 
 def _without_latex(form: str) -> str:

@@ -75,10 +75,11 @@ class Text:
         `choices` are the canonical answers of all ballots. The order of `choices` never matters.
         """
         votes = Counter(choices)
+        forms = {choice: normalise(choice) for choice in votes}
         counted_as: dict[str, str] = {}
         for choice in sorted(votes, key=lambda choice: (-votes[choice], choice)):
-            counted_as.setdefault(normalise(choice), choice)
-        return {choice: counted_as[normalise(choice)] for choice in votes}
+            counted_as.setdefault(forms[choice], choice)
+        return {choice: counted_as[form] for choice, form in forms.items()}
 
     def show(self, choice: str) -> str:
         """The canonical spelling."""

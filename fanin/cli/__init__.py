@@ -11,9 +11,14 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "analyze": ("fanin.cli.analyze", "Work on a question in several steps, and answer it."),
+    "batch": ("fanin.cli.batch", "Vote on many questions, with a journal, within a budget."),
     "calibrate": ("fanin.cli.calibrate", "Learn from known answers how far to trust an ensemble's votes."),
     "cassette": ("fanin.cli.cassette", "Look at tapes, check them, import and verify them."),
     "eval": ("fanin.cli.eval", "Measure votes, stop rules and weights on known answers."),
+    "panel": ("fanin.cli.panel", "Ask specialists with tools in parallel, and make one report of it."),
+    "export": ("fanin.cli.export", "Write the requests of many votes for a provider's batch API."),
+    "import": ("fanin.cli.import_", "Vote on the answers that a batch API gave."),
     "plan": ("fanin.cli.plan", "Tell what a vote would take, before anything is spent."),
     "vote": ("fanin.cli.vote", "Ask a question many times and give one answer with its grade."),
 }

@@ -3,47 +3,49 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
+from fanin.cli.asking import asking_options, questions_of
 from fanin.errors import FaninError
 
 
 @click.command(name="calibrate", context_settings={"show_default": True})
 @click.argument("labelled", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), required=True, metavar="FILE", help="Where it is kept.")
-@click.option("--runs", type=int, default=5, help="The runs of the votes that it is for.")
-@click.option(
-    "--answer",
-    type=click.Choice(["yes/no", "number", "choice", "text"]),
-    help="The type of the answers, for lines that name no kind.",
-)
+@click.option("--runs", type=int, default=5, help="Runs that are asked, and those of the votes it is for.")
+@asking_options
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
-def command(labelled: str, output: str, runs: int, answer: str | None, quiet: bool) -> None:
-    """Learn from LABELLED, questions with stored answers, how much to trust this ensemble's votes.
+def command(**options: Any) -> None:
+    """Learn from LABELLED, questions with known answers, how much to trust this ensemble's votes.
 
-    One JSON object a line: {"id", "kind", "question", "gold", "samples": [{"answer", "model", "prompt"}]};
-    gzip is fine. Where no right answer is known (gold null), only weights are fitted, from the votes alone.
+    One JSON object a line: {"question", "label", "answer", "choices", "context", "id"}, of which all but
+    the first two may be left out. With a --backend (or a tape) they are asked, and --save keeps the votes.
+    Without one nothing is asked, and the votes are stored: {"id", "kind", "question", "gold", "samples":
+    [{"answer", "model", "prompt"}]}; gzip is fine. Where no right answer is known (gold null), only weights
+    are fitted, from the votes alone.
 
     \b
-      fanin calibrate labelled.jsonl -o cal.json
+      fanin calibrate labelled.jsonl -o cal.json --backend ollama --save votes.jsonl
+      fanin calibrate votes.jsonl -o cal.json
       fanin vote "Is it so?" --calibration cal.json --weights cal.json
     """
     from fanin.cli.options import leave
 
     try:
-        _calibrate(labelled, output, runs, answer, quiet=quiet)
+        _calibrate(options)
     except FaninError as error:
         raise leave(error, command) from None
 
 
-def _calibrate(labelled: str, output: str, runs: int, answer: str | None, *, quiet: bool) -> None:
-    from fanin.calibration import ENOUGH_LABELS, calibrate, write_calibration
+def _calibrate(options: dict[str, Any]) -> None:
+    from fanin.calibration import ENOUGH_LABELS, calibrate, check_golds, write_calibration
     from fanin.cli.progress import say
     from fanin.show import clean, count
-    from fanin.stored_votes import read_stored
 
-    made = calibrate(read_stored(labelled, answer), runs)
+    output, quiet = options["output"], options["quiet"]
+    made = calibrate(questions_of(options, check_golds, quiet=quiet), options["runs"])
     write_calibration(made, output)
     if quiet:
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fanin.cli.asking import asking_options, questions_of
 from fanin.errors import FaninError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ SCHEMA = "fanin.eval/1"
 
 @click.command(name="eval", context_settings={"show_default": True})
 @click.argument("labelled", type=click.Path())
-@click.option("--runs", type=int, default=5, help="The runs of the votes that are graded and calibrated.")
+@click.option("--runs", type=int, default=5, help="Runs that are asked, and those of votes that are graded.")
 @click.option("--labels", type=int, default=50, help="Questions that weights are fitted to.")
 @click.option("--draws", type=int, default=20, help="Shuffles, choices of labels and random halves.")
 @click.option(
@@ -27,23 +28,22 @@ SCHEMA = "fanin.eval/1"
     metavar="RULE",
     help="A stop rule to measure; repeated, several.  [default: one of each sort]",
 )
-@click.option(
-    "--answer",
-    type=click.Choice(["yes/no", "number", "choice", "text"]),
-    help="The type of the answers, for lines that name no kind.",
-)
+@asking_options
 @click.option("--plots", type=click.Path(), metavar="DIR", help="Draw plots there, PNG and SVG.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object, fanin.eval/1.")
 def command(**options: Any) -> None:
-    """Measure on LABELLED, questions with stored answers, how well votes do. Nothing is asked.
+    """Measure on LABELLED, questions with known answers, how well votes do.
 
-    One JSON object a line: {"id", "kind", "question", "gold", "samples": [{"answer", "model", "prompt",
-    "cost"}]}; gzip is fine. Stop rules see the samples in shuffled orders; weights and the best single
-    voter are chosen on some questions and measured on the others.
+    One JSON object a line: {"question", "label", "answer", "choices", "context", "id"}, of which all but
+    the first two may be left out. With a --backend (or a tape) they are asked, and --save keeps the votes.
+    Without one nothing is asked, and the votes are stored: {"id", "kind", "question", "gold", "samples":
+    [{"answer", "model", "prompt", "cost"}]}; gzip is fine. Stop rules see the samples in shuffled orders;
+    weights and the best single voter are chosen on some questions and measured on the others.
 
     \b
-      fanin eval labelled.jsonl --plots plots
-      fanin eval labelled.jsonl.gz --runs 9 --stop voi --stop certified:0.05 --json
+      fanin eval labelled.jsonl --backend ollama --runs 9 --save votes.jsonl
+      fanin eval votes.jsonl --plots plots
+      fanin eval votes.jsonl.gz --runs 9 --stop voi --stop certified:0.05 --json
     """
     from fanin.cli.options import leave
 
@@ -55,21 +55,19 @@ def command(**options: Any) -> None:
 
 def _eval(options: dict[str, Any]) -> None:
     from fanin.cli.progress import say
-    from fanin.evaluating import STOPS, evaluate
+    from fanin.evaluating import check, evaluate
     from fanin.show import clean
-    from fanin.stored_votes import read_stored
 
     if options["plots"]:
         from fanin.plotting import require_matplotlib
 
         require_matplotlib()
-    evaluation = evaluate(
-        read_stored(options["labelled"], options["answer"]),
-        runs=options["runs"],
-        labels=options["labels"],
-        draws=options["draws"],
-        stops=options["stop"] or STOPS,
-    )
+    how = {name: options[name] for name in ("runs", "labels", "draws")} | {"stops": options["stop"] or None}
+
+    def check_before(golds: list[str | None]) -> None:
+        check(sum(gold is not None for gold in golds), budget=options["runs"], **how)
+
+    evaluation = evaluate(questions_of(options, check_before), **how)
     if options["as_json"]:
         click.echo(to_json(evaluation))
     elif sys.stdout.isatty():
@@ -81,6 +79,8 @@ def _eval(options: dict[str, Any]) -> None:
             click.echo()
     for remark in evaluation.remarks:
         say(clean(remark))
+    if options["logprobs"] and not any(one.name == "weights, logprob" for one in evaluation.methods):
+        say("not every vote came with a log-probability, so weights by them are not measured")
     if options["plots"]:
         from fanin.plotting import plot
 

@@ -1,4 +1,4 @@
-"""Ctrl-C once stops the asking, twice leaves at once.
+"""Ctrl-C once stops the asking; once more than there are steps, it leaves at once.
 
 The handler stays until the process ends, so there is no moment at which a second Ctrl-C finds none, not
 even while the report is being written.
@@ -10,33 +10,50 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from fanin.cli.progress import Progress
-from fanin.conductor import Interrupt
+from fanin.terms import Interrupt
 
 _CODE = 130
 
 
-def stop_on_ctrl_c(interrupt: Interrupt, shown: Progress) -> None:
+class Shown(Protocol):
+    """What is on the screen while something runs."""
+
+    def __exit__(self, *_: object) -> None: ...
+    def stopping(self) -> None:
+        """The first Ctrl-C came."""
+        ...
+
+
+def stop_on_ctrl_c(interrupt: Interrupt, shown: Shown) -> None:
     """From now on SIGINT and SIGTERM stop `interrupt`, and a second one ends the process.
 
     To be called in the event loop that the interrupt belongs to.
     """
-    loop = asyncio.get_running_loop()
-    came = False
 
     def stop() -> None:
         interrupt.stop()
         shown.stopping()
 
+    on_ctrl_c([stop], lambda: shown.__exit__(None, None, None))
+
+
+def on_ctrl_c(steps: Sequence[Callable[[], None]], leave: Callable[[], None]) -> None:
+    """From now on each SIGINT and SIGTERM takes the next step, in the event loop that runs now.
+
+    One that finds no step left, or the loop closed, calls `leave` and ends the process at once.
+    """
+    loop = asyncio.get_running_loop()
+    left = list(reversed(steps))
+
     def handle(*_: object) -> None:
-        nonlocal came
-        if came or loop.is_closed():
-            shown.__exit__(None, None, None)
+        if not left or loop.is_closed():
+            leave()
             sys.stderr.flush()
             os._exit(_CODE)
-        came = True
-        loop.call_soon_threadsafe(stop)
+        loop.call_soon_threadsafe(left.pop())
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fanin.cli.parameters import ModelPrice, comma_list
+from fanin.cli.parameters import Duration, ModelPrice, comma_list
 from fanin.errors import FaninError, InputError
 
 if TYPE_CHECKING:
@@ -19,21 +19,28 @@ _NOT_FROM_FILES = frozenset({"backend", "model", "base_url"})
 """Settings that belong together and are put together by `fanin.settings`, not one by one."""
 
 
-def _settings(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
-    """Puts what the configuration files say behind what the command line says."""
-    from fanin.settings import read_settings
+def settings_for(names: Sequence[str] | None = None) -> Callable[..., Any]:
+    """A callback that puts what the configuration files say behind what the command line says.
 
-    try:
-        found = read_settings().values
-    except FaninError as error:
-        raise leave(error, ctx.command) from None
-    repeated = {param.name for param in ctx.command.params if getattr(param, "multiple", False)}
-    ctx.default_map = {
-        name: [setting] if name in repeated and isinstance(setting, str) else setting
-        for name, setting in found.items()
-        if name not in _NOT_FROM_FILES
-    }
-    return value
+    Of the options `names`; None: of all.
+    """
+
+    def put(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
+        from fanin.settings import read_settings
+
+        try:
+            found = read_settings().values
+        except FaninError as error:
+            raise leave(error, ctx.command) from None
+        repeated = {param.name for param in ctx.command.params if getattr(param, "multiple", False)}
+        ctx.default_map = {
+            name: [setting] if name in repeated and isinstance(setting, str) else setting
+            for name, setting in found.items()
+            if name not in _NOT_FROM_FILES and (names is None or name in names)
+        }
+        return value
+
+    return put
 
 
 def _prices(
@@ -47,7 +54,7 @@ def _prices(
 
 
 _SHARED = {
-    "question": click.argument("question", callback=_settings, is_eager=True),
+    "question": click.argument("question", callback=settings_for(), is_eager=True),
     "runs": click.option("--runs", type=int, default=5, help="How many times to ask, 1 to 1000."),
     "answer": click.option(
         "--answer",
@@ -71,6 +78,15 @@ _SHARED = {
     "system": click.option(
         "--system", multiple=True, metavar="TEXT", help="A system prompt; repeated, the runs go round."
     ),
+    "temperature": click.option(
+        "--temperature", type=float, default=0.6, help="The lowest of five rungs that runs climb."
+    ),
+    "temperature_step": click.option(
+        "--temperature-step", type=float, default=0.1, help="The height of a rung."
+    ),
+    "seed": click.option(
+        "--seed", type=int, default=0, help="What the runs' seeds and orders of choices derive from."
+    ),
     "max_tokens": click.option(
         "--max-tokens", type=int, default=2048, help="The longest output of one call."
     ),
@@ -87,7 +103,39 @@ _SHARED = {
         help="When to stop asking, as decided or certified:0.05; --stop help lists the rules and their "
         "prices.",
     ),
+    "escalate": click.option(
+        "--escalate",
+        multiple=True,
+        metavar="MODEL",
+        help="The next tier: a model that is asked, by a vote of its own, only where the vote before has no "
+        "winner or --escalate-when holds; repeated, several tiers.",
+    ),
+    "escalate_when": click.option(
+        "--escalate-when",
+        type=click.Choice(["split", "not-high", "any-dissent"]),
+        default="split",
+        help="split: answers differ, and less than 4/5 of the votes are for one; not-high: the agreement is "
+        "not high; any-dissent: two votes differ.",
+    ),
     "concurrency": click.option("-j", "--concurrency", type=int, default=8, help="Calls in flight at once."),
+    "timeout": click.option(
+        "--timeout", type=Duration(), default="120", help="The longest one call may take, as a whole."
+    ),
+    "max_wait": click.option(
+        "--max-wait", type=Duration(), default="10m", help="A longer told wait is not waited out."
+    ),
+    "retries": click.option(
+        "--retries", type=int, default=4, help="Calls after the first that errors may cost."
+    ),
+    "record": click.option(
+        "--record", type=click.Path(), metavar="FILE", help="Keep the HTTP traffic as a tape."
+    ),
+    "record_new": click.option(
+        "--record-new", type=click.Path(), metavar="FILE", help="Answer from a tape, and add what it lacks."
+    ),
+    "replay": click.option(
+        "--replay", type=click.Path(), metavar="FILE", help="Answer from a tape: no key, no network."
+    ),
     "price": click.option(
         "--price",
         type=ModelPrice(),
@@ -131,6 +179,13 @@ def check_answer_options(options: dict[str, Any]) -> None:
         raise click.UsageError("--choices already says what the answers are: leave --answer out")
     if options["tolerance"] is not None and options["answer"] != "number":
         raise click.UsageError("--tolerance goes with --answer number")
+
+
+def check_escalation(options: dict[str, Any]) -> None:
+    """Raises click.UsageError for a condition without a tier that it could call for."""
+    given = click.get_current_context().get_parameter_source("escalate_when")
+    if given is click.core.ParameterSource.COMMANDLINE and not options["escalate"]:
+        raise click.UsageError("--escalate-when goes with --escalate")
 
 
 def answer_of(options: dict[str, Any], *, quiet: bool) -> Answer:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from fanin.cli.options import answer_of, check_answer_options, leave, plan_of, shared
+from fanin.cli.options import answer_of, check_answer_options, check_escalation, leave, plan_of, shared
 from fanin.cli.parameters import Duration
 from fanin.errors import FaninError
 
 if TYPE_CHECKING:
+    from fanin.foreseeing import Foreseen
     from fanin.policy.planning import Assumed, Expected
     from fanin.policy.pricing import Prices
     from fanin.policy.stopping import Rule
@@ -24,11 +25,13 @@ SCHEMA = "fanin.plan/1"
 
 @click.command(name="plan", context_settings={"show_default": True})
 @shared("question", "runs", "answer", "choices", "tolerance", "backend", "model", "base_url", "system")
-@shared("max_tokens", "structured", "quorum", "stop", "concurrency", "price")
+@shared("max_tokens", "structured", "quorum", "stop", "escalate", "escalate_when", "concurrency", "price")
 @click.option(
     "--output-tokens", type=int, default=300, help="What one call is taken to write, --max-tokens at most."
 )
 @click.option("--seconds-per-call", type=Duration(), default="5", help="What one call is taken to last.")
+@click.option("--rpm", type=float, metavar="N", help="Requests a minute that a model lets pass.")
+@click.option("--tpm", type=float, metavar="N", help="Tokens a minute, in and out, that a model lets pass.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object, fanin.plan/1.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 def command(**options: Any) -> None:
@@ -36,11 +39,13 @@ def command(**options: Any) -> None:
 
     For an easy question (95 % of the runs give the common answer), a usual one (80 %) and a close one
     (55 %), with two answers: the mean of runs, tokens, US$ and seconds. The prompt is taken to have a
-    token for every four bytes. Failed calls and waits for rate limits come on top; the limits
-    themselves are unknown before the first call.
+    token for every four bytes. With --escalate every tier is taken to meet the same question, and the
+    table tells how often each next one is asked. --rpm and --tpm are limits that you know; failed calls
+    and waits for others come on top.
 
     \b
       fanin plan "Is 1009 a prime number?" --runs 9 --stop certified:0.05 --price 0.15/0.60
+      fanin plan "Is it so?" --runs 9 -m small --escalate large --rpm 30 --tpm 6000
     """
     try:
         _plan(options)
@@ -51,24 +56,30 @@ def command(**options: Any) -> None:
 def _plan(options: dict[str, Any]) -> None:
     from fanin.cli.output import print_rules
     from fanin.cli.reading import piped_context
-    from fanin.policy.planning import expected
+    from fanin.foreseeing import foresee
+    from fanin.policy.escalating import check_tiers
 
     if options["stop"] == "help":
         print_rules()
         return
     check_answer_options(options)
+    check_escalation(options)
     answer = answer_of(options, quiet=options["quiet"])
     backend, base_url, models = _chosen(options)
+    tiers = (models, *((model,) for model in options["escalate"]))
+    check_tiers(tiers)
     plan = plan_of(options | {"model": models}, answer, piped_context(quiet=options["quiet"]))
     rule = _rule(plan, options["stop"])
-    assumed = _assumed(plan, options, options["price"] or _listed(backend, base_url, models))
-    rows = expected(rule, assumed, plan.max_tokens)
+    named = tuple(model for tier in tiers for model in tier)
+    prices = options["price"] or _listed(backend, base_url, named)
+    assumed = [_assumed(plan, options, prices, tier or plan.variation.models) for tier in tiers]
+    seen = foresee(rule, assumed, plan.max_tokens, when=options["escalate_when"], quorum=options["quorum"])
     if options["as_json"]:
-        _print_json(plan, rule, backend, models, assumed, rows)
+        _print_json(plan, rule, backend, tiers, options, assumed[0], seen)
         return
-    click.echo(_table(rows), nl=False)
+    click.echo(_table(seen), nl=False)
     if not options["quiet"]:
-        for line in _notes(assumed, models):
+        for line in _notes(assumed, tiers, seen):
             click.echo(f"fanin: {line}", err=True)
 
 
@@ -102,8 +113,9 @@ def _listed(backend: str | None, base_url: str | None, models: tuple[str, ...]) 
     return listed_prices(backend, base_url, models)
 
 
-def _assumed(plan: Plan, options: dict[str, Any], prices: Prices) -> Assumed:
-    from fanin.policy.planning import Assumed, estimated_tokens
+def _assumed(plan: Plan, options: dict[str, Any], prices: Prices, models: tuple[str, ...]) -> Assumed:
+    from fanin.policy.estimating import estimated_tokens
+    from fanin.policy.planning import Assumed, Limits
     from fanin.policy.pricing import price_of
     from fanin.stages.fan_out import fan_out
     from fanin.stages.isolate import isolate
@@ -115,7 +127,8 @@ def _assumed(plan: Plan, options: dict[str, Any], prices: Prices) -> Assumed:
         output_tokens=min(options["output_tokens"], plan.max_tokens),
         seconds_per_call=options["seconds_per_call"],
         concurrency=options["concurrency"],
-        prices=tuple(price_of(model, prices) for model in plan.variation.models),
+        prices=tuple(price_of(model, prices) for model in models),
+        limits=Limits(options["rpm"], options["tpm"]),
     )
 
 
@@ -123,17 +136,19 @@ def _print_json(
     plan: Plan,
     rule: Rule,
     backend: str | None,
-    models: tuple[str, ...],
+    tiers: tuple[tuple[str, ...], ...],
+    options: dict[str, Any],
     assumed: Assumed,
-    rows: tuple[Expected, ...],
+    seen: Foreseen,
 ) -> None:
-    told = {
+    limits = {"requests_per_minute": options["rpm"], "tokens_per_minute": options["tpm"]}
+    told: dict[str, Any] = {
         "schema": SCHEMA,
         "question": plan.question.text,
         "runs": plan.runs,
         "stop": rule.text,
         "backend": backend,
-        "models": list(models),
+        "models": list(tiers[0]),
         "per_call": {
             "input_tokens": assumed.input_tokens,
             "output_tokens": assumed.output_tokens,
@@ -141,28 +156,29 @@ def _print_json(
             "seconds": assumed.seconds_per_call,
         },
         "concurrency": assumed.concurrency,
-        "limits": None,
-        "expected": [attrs.asdict(row) for row in rows],
+        "limits": limits if any(limits.values()) else None,
+        "expected": [attrs.asdict(row) for row in seen.in_all],
     }
+    if len(tiers) > 1:
+        told["escalate_when"] = options["escalate_when"]
+        told["tiers"] = [
+            {"models": list(models), "asked": list(chances), "expected": [attrs.asdict(row) for row in rows]}
+            for models, chances, rows in zip(tiers, seen.reached, seen.tiers, strict=True)
+        ]
     click.echo(json.dumps(told))
 
 
-def _table(rows: tuple[Expected, ...]) -> str:
-    from fanin.policy.planning import QUESTIONS
-
-    shares = dict(QUESTIONS)
-    cells = [("question", "runs", "tokens in + out", "US$", "seconds", "stops early", "wrongly")]
-    for row in rows:
-        share = shares.get(row.question)
+def _table(seen: Foreseen) -> str:
+    cells = [("question", "runs", "tokens in + out", "US$", "seconds", *_last_heads(seen))]
+    for place, row in enumerate(seen.in_all):
         cells.append(
             (
-                row.question if share is None else f"{row.question} ({share:.0%})".replace("%", " %"),
+                _question(row),
                 f"{row.runs:.1f}",
                 f"{row.input_tokens:,.0f} + {row.output_tokens:,.0f}",
                 "unknown" if row.cost_usd is None else f"{row.cost_usd:.6f}",
                 f"{row.seconds:.1f}",
-                "" if share is None else f"{100 * row.stopped:.1f} %",
-                "" if share is None else f"{100 * row.wrong:.1f} %",
+                *_last_cells(seen, row, place),
             )
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -176,16 +192,51 @@ def _table(rows: tuple[Expected, ...]) -> str:
     )
 
 
-def _notes(assumed: Assumed, models: tuple[str, ...]) -> list[str]:
-    from fanin.show import count
+def _question(row: Expected) -> str:
+    from fanin.policy.planning import QUESTIONS
 
-    notes = [
-        f"taken for one call: about {assumed.input_tokens:,.0f} tokens in, {assumed.output_tokens:,} out "
-        f"(--output-tokens), {assumed.seconds_per_call:g} s (--seconds-per-call), "
-        f"{count(assumed.concurrency, 'call')} in flight",
-        "limits: unknown before the first call; failed calls and waits come on top",
+    share = dict(QUESTIONS).get(row.question)
+    return row.question if share is None else f"{row.question} ({share:.0%})".replace("%", " %")
+
+
+def _last_heads(seen: Foreseen) -> tuple[str, ...]:
+    if len(seen.tiers) == 1:
+        return "stops early", "wrongly"
+    return tuple(f"asks tier {number}" for number in range(2, len(seen.tiers) + 1))
+
+
+def _last_cells(seen: Foreseen, row: Expected, place: int) -> tuple[str, ...]:
+    if len(seen.tiers) > 1:
+        return tuple(f"{100 * chances[place]:.1f} %" for chances in seen.reached[1:])
+    if row.share is None:
+        return "", ""
+    return f"{100 * row.stopped:.1f} %", f"{100 * row.wrong:.1f} %"
+
+
+def _notes(assumed: list[Assumed], tiers: tuple[tuple[str, ...], ...], seen: Foreseen) -> list[str]:
+    from fanin.show import clean, count
+
+    first = assumed[0]
+    limits = [
+        f"{limit:,g} {what} a minute"
+        for limit, what in ((first.limits.rpm, "requests"), (first.limits.tpm, "tokens"))
+        if limit is not None
     ]
-    if None in assumed.prices:
-        where = "" if models else ": name the model (-m)"
+    known = f"{' and '.join(limits)} for each model" if limits else "unknown before the first call"
+    notes = [
+        f"taken for one call: about {first.input_tokens:,.0f} tokens in, {first.output_tokens:,} out "
+        f"(--output-tokens), {first.seconds_per_call:g} s (--seconds-per-call), "
+        f"{count(first.concurrency, 'call')} in flight",
+        f"limits: {known}; failed calls and {'other ' if limits else ''}waits come on top",
+    ]
+    if len(tiers) > 1:
+        usual = next(row for row in seen.tiers[-1] if row.question == "usual")
+        cost = "price unknown" if usual.cost_usd is None else f"US$ {usual.cost_usd:.6f}"
+        notes.append(
+            f"{clean(tiers[-1][0])} at once, for a usual question: {usual.runs:.1f} runs, {cost}, "
+            f"{usual.seconds:.1f} s"
+        )
+    if any(None in tier.prices for tier in assumed):
+        where = "" if tiers[0] else ": name the model (-m)"
         notes.append(f"price unknown{where}; --price IN/OUT gives one")
     return notes

@@ -42,6 +42,7 @@ def detail(event: Event) -> str:
         "retry": f"asking again in {event.wait_s:.2f} s",
         "limit": f"waiting {event.wait_s:.2f} s for the rate limit",
         "adapted": "asking again without a parameter",
+        "tool": "calling a tool",
     }[event.kind]
     why = f": {one_line(event.detail, 200)}" if event.detail and event.kind != "limit" else ""
     call = f", call {event.attempt}" if event.attempt > 1 else ""

@@ -10,18 +10,19 @@ if TYPE_CHECKING:
     from fanin.verdict import Verdict
 
 
-def print_sureness(verdict: Verdict, answers: int | None, calibration: str | None) -> None:
+def print_sureness(verdict: Verdict, answers: int | None, calibrations: tuple[str, ...]) -> None:
     """What the counts say beside the share of the winner; nothing where there is no vote.
 
-    `answers` is the number of possible answers, None where they cannot be listed; `calibration` the file
-    that tells how alike the models err, None for none.
+    `answers` is the number of possible answers, None where they cannot be listed; `calibrations` the files
+    that tell how alike the models err: the one that was made with the models that voted is taken.
     """
     from fanin.calibration import read_calibration
     from fanin.policy.confidence import sureness
     from fanin.show import count
 
-    known = None if calibration is None else read_calibration(calibration)
-    sure = sureness(verdict, answers, known.correlation if known else None)
+    voters = tuple(sorted({ballot.model for ballot in verdict.ballots}))
+    known = [file for file in map(read_calibration, calibrations) if file.models == voters]
+    sure = sureness(verdict, answers, known[0].correlation if known else None)
     if sure is None:
         return
     low, high = (round(100 * end) for end in sure.interval)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
 
-from fanin.cli.options import answer_of, check_answer_options, leave, plan_of, shared
-from fanin.cli.parameters import Duration
+from fanin.cli.options import answer_of, check_answer_options, check_escalation, leave, plan_of, shared
+from fanin.cli.parameters import Duration, comma_list
 from fanin.errors import FaninError, InputError
 
 if TYPE_CHECKING:
     from fanin.answers import Answer
+    from fanin.cli.progress import Progress
     from fanin.verdict import Verdict
 
 _RENAMED = {"timeout": "timeout_s", "deadline": "deadline_s", "max_wait": "max_wait_s"}
 _OWN = frozenset(
     {"question", "answer", "choices", "tolerance", "require", "record", "replay", "prompt", "as_json"}
-    | {"record_new", "quiet", "verbose"}
+    | {"record_new", "quiet", "verbose", "modes"}
 )
 """Options that are the command's own; all others are parameters of `fanin.vote`."""
 
@@ -32,10 +31,7 @@ Exit codes: 0 decided; 1 nothing usable came back; 2 usage, input or configurati
 
 @click.command(name="vote", epilog=_EPILOG, context_settings={"show_default": True})
 @shared("question", "runs", "answer", "choices", "tolerance", "backend", "model", "base_url", "system")
-@click.option("--temperature", type=float, default=0.6, help="The lowest of five rungs that runs climb.")
-@click.option("--temperature-step", type=float, default=0.1, help="The height of a rung.")
-@click.option("--seed", type=int, default=0, help="What the runs' seeds and orders of choices derive from.")
-@shared("max_tokens", "structured", "quorum")
+@shared("temperature", "temperature_step", "seed", "max_tokens", "structured", "quorum")
 @click.option(
     "--require",
     type=click.Choice(["high", "medium"]),
@@ -49,39 +45,32 @@ Exit codes: 0 decided; 1 nothing usable came back; 2 usage, input or configurati
     help="Runs between two looks at --stop: one, as many as could settle it, or all (and what no longer "
     "matters is cancelled, so that the bytes depend on who answers first).",
 )
+@shared("escalate", "escalate_when")
 @click.option(
-    "--escalate",
-    multiple=True,
-    metavar="MODEL",
-    help="The next tier: a model that is asked, by a vote of its own, only where the vote before has no "
-    "winner or --escalate-when holds; repeated, several tiers.",
+    "--mode",
+    metavar="MODE",
+    help="Every run is an analysis of several calls: quick, balanced, thorough or research (fanin analyze "
+    "--modes); the vote is over their focused answers.",
 )
-@click.option(
-    "--escalate-when",
-    type=click.Choice(["split", "not-high", "any-dissent"]),
-    default="split",
-    help="split: answers differ, and less than 4/5 of the votes are for one; not-high: the agreement is "
-    "not high; any-dissent: two votes differ.",
-)
-@shared("concurrency")
-@click.option("--timeout", type=Duration(), default="120", help="The longest one call may take, as a whole.")
+@click.option("--modes", metavar="A,B,C", help="The same, in several modes that the runs go round.")
+@shared("concurrency", "timeout")
 @click.option("--deadline", type=Duration(), help="The longest the whole vote may take.")
-@click.option("--max-wait", type=Duration(), default="10m", help="A longer told wait is not waited out.")
-@click.option("--retries", type=int, default=4, help="Calls after the first that errors may cost.")
-@shared("price")
-@click.option("--record", type=click.Path(), metavar="FILE", help="Keep the HTTP traffic as a tape.")
+@shared("max_wait", "retries", "price", "record", "record_new", "replay")
 @click.option(
-    "--record-new", type=click.Path(), metavar="FILE", help="Answer from a tape, and add what it lacks."
-)
-@click.option("--replay", type=click.Path(), metavar="FILE", help="Answer from a tape: no key, no network.")
-@click.option(
-    "--weights", type=click.Path(), metavar="FILE", help="Weigh the votes as fanin calibrate found."
+    "--weights",
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="Weigh the votes as fanin calibrate found; repeated, the file of the models that decide counts. "
+    "logprob: by how probable the model found its own answer, where the backend tells (openai, ollama).",
 )
 @click.option(
     "--calibration",
     type=click.Path(),
+    multiple=True,
     metavar="FILE",
-    help="Make the confidence the chance of being right, by a file that fanin calibrate made.",
+    help="Make the confidence the chance of being right, by a file that fanin calibrate made; repeated, "
+    "the file of the models that decide counts.",
 )
 @click.option("--prompt", is_flag=True, help="Print the first run's messages and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object, fanin.vote/1.")
@@ -126,17 +115,25 @@ def _vote(options: dict[str, Any]) -> int:
     if options["as_json"]:
         print_json(verdict)
     print_verdict(verdict, quiet=quiet, verbose=options["verbose"], answer_too=not options["as_json"])
+    if options["mode"] is not None and not quiet:
+        from fanin.cli.analyses import print_analyses
+
+        for tier in verdict.tiers or (verdict,):
+            print_analyses(tier.analyses, verdict.answer)
     if options["verbose"] and not quiet:
         print_sureness(verdict, len(answer.options) or None, options["calibration"])
     return exit_code(verdict, options["require"])
 
 
 def _check_pairs(options: dict[str, Any]) -> None:
-    if sum(options[name] is not None for name in ("record", "record_new", "replay")) > 1:
-        raise click.UsageError("--record, --record-new and --replay exclude one another")
-    given = click.get_current_context().get_parameter_source("escalate_when")
-    if given is click.core.ParameterSource.COMMANDLINE and not options["escalate"]:
-        raise click.UsageError("--escalate-when goes with --escalate")
+    from fanin.cli.taping import check_tapes
+
+    check_tapes(options)
+    check_escalation(options)
+    if options["modes"] is not None:
+        if options["mode"] is not None:
+            raise click.UsageError("--mode and --modes exclude one another")
+        options["mode"] = comma_list(options["modes"])
     check_answer_options(options)
 
 
@@ -146,41 +143,27 @@ def _print_prompt(options: dict[str, Any], answer: Answer, context: str | None) 
     from fanin.stages.isolate import isolate
 
     plan = plan_of(options, answer, context)
-    for message in isolate(plan, fan_out(plan)[0]).messages:
+    request = isolate(plan, fan_out(plan)[0])
+    if options["mode"] is not None:
+        from fanin.inquiry import first_request
+        from fanin.policy.analysing import as_modes
+
+        request = first_request(plan, as_modes(options["mode"])[0])
+    for message in request.messages:
         click.echo(f"[{message.role}]\n{clean(message.content)}\n")
-
-
-@attrs.define
-class _InterruptedVote(BaseException):
-    """Leaves the tape's block without saving; carries what there is. BaseException: nobody catches it."""
-
-    verdict: Verdict
 
 
 def _ask(options: dict[str, Any], answer: Answer, context: str | None) -> Verdict:
     """Holds the vote under the tape that was asked for. An interrupted one keeps no tape."""
     import anyio
 
-    try:
-        with _taped(options):
-            verdict = anyio.run(_hold, options, answer, context)
-            if verdict.stopped.by == "interrupt":
-                raise _InterruptedVote(verdict)
-            return verdict
-    except _InterruptedVote as interrupted:
-        return interrupted.verdict
+    from fanin.cli.taping import under_tape
 
-
-def _taped(options: dict[str, Any]) -> Any:
-    if options["record"] is options["record_new"] is options["replay"] is None:
-        return nullcontext()
-    from fanin.taping import tape
-
-    if options["record"] is not None:
-        return tape(options["record"], mode="all")
-    if options["record_new"] is not None:
-        return tape(options["record_new"], mode="new")
-    return tape(options["replay"], mode="none")
+    return under_tape(
+        options,
+        lambda: anyio.run(_hold, options, answer, context),
+        interrupted=lambda verdict: verdict.stopped.by == "interrupt",
+    )
 
 
 def _parameters(options: dict[str, Any]) -> dict[str, Any]:
@@ -192,19 +175,24 @@ def _parameters(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _progress(options: dict[str, Any]) -> Progress:
+    how = {"terminal": sys.stderr.isatty(), "quiet": options["quiet"], "verbose": options["verbose"]}
+    if options["mode"] is not None:
+        from fanin.cli.steps import Steps
+
+        return Steps(options["runs"], **how)
+    from fanin.cli.progress import progress
+
+    return progress(options["runs"], **how)
+
+
 async def _hold(options: dict[str, Any], answer: Answer, context: str | None) -> Verdict:
     from fanin.cli.interrupts import stop_on_ctrl_c
-    from fanin.cli.progress import progress
-    from fanin.conductor import Interrupt
+    from fanin.terms import Interrupt
     from fanin.voting import vote
 
     interrupt = Interrupt()
-    shown = progress(
-        options["runs"],
-        terminal=sys.stderr.isatty(),
-        quiet=options["quiet"],
-        verbose=options["verbose"],
-    )
+    shown = _progress(options)
     with shown:
         stop_on_ctrl_c(interrupt, shown)
         return await vote(

@@ -6,25 +6,43 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
+import attrs
+
 from fanin.errors import InputError
+from fanin.values import Decision, Grade, Pattern
 from fanin.verdict import Verdict
 
 When: TypeAlias = Literal["split", "not-high", "any-dissent"]
 
 
-def _split(verdict: Verdict) -> bool:
-    return len(verdict.votes) > 1 and verdict.pattern in ("split", "divergent")
+@attrs.frozen
+class Came:
+    """What a tier came to, as far as it matters for the next one: counts, never which answer."""
+
+    outcome: Decision
+    """Decided, or why there is no winner."""
+    answers: int
+    """Different answers with a vote."""
+    pattern: Pattern
+    """The shape of the votes."""
+    grade: Grade
+    """How much agreement there is."""
 
 
-def _not_high(verdict: Verdict) -> bool:
-    return verdict.grade != "high"
+def _split(came: Came) -> bool:
+    # A divergent vote of several answers is a tie, and so passed on without being asked for here.
+    return came.pattern == "split"
 
 
-def _any_dissent(verdict: Verdict) -> bool:
-    return len(verdict.votes) > 1
+def _not_high(came: Came) -> bool:
+    return came.grade != "high"
 
 
-_HOLDS: dict[str, Callable[[Verdict], bool]] = {
+def _any_dissent(came: Came) -> bool:
+    return came.answers > 1
+
+
+_HOLDS: dict[str, Callable[[Came], bool]] = {
     "split": _split,
     "not-high": _not_high,
     "any-dissent": _any_dissent,
@@ -49,7 +67,12 @@ def escalates(verdict: Verdict, when: When) -> bool:
     """
     if verdict.stopped.by in ("deadline", "budget", "interrupt"):
         return False
-    return verdict.outcome != "decided" or _HOLDS[when](verdict)
+    return calls_for_next(Came(verdict.outcome, len(verdict.votes), verdict.pattern, verdict.grade), when)
+
+
+def calls_for_next(came: Came, when: When) -> bool:
+    """Whether a tier that came to this, and was not cut short, is followed by the next one (`escalates`)."""
+    return came.outcome != "decided" or _HOLDS[when](came)
 
 
 def check_when(when: str) -> When:

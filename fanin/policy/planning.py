@@ -1,29 +1,45 @@
-"""What a vote is expected to take before anything is asked: runs, tokens, US dollars and seconds."""
+"""What a vote is expected to take before anything is asked: runs, tokens, US dollars and seconds.
+
+Of a cascade too: every tier is a vote of its own, asked with the chance that the one before calls for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from math import fsum, inf
 
 import attrs
 
-from fanin.policy.pricing import Price
+from fanin.errors import InputError
+from fanin.policy.pricing import Price, sum_usd
 from fanin.policy.stopping import Rule, forecast
-from fanin.values import Message, in_range, whole
+from fanin.values import in_range, optional, whole
 
 QUESTIONS = (("easy", 0.95), ("usual", 0.8), ("close", 0.55))
 """The questions that are planned for: a name, and the share of runs that give the common answer."""
 
-_BYTES_A_TOKEN = 4
+_POSITIVE = optional(in_range(1e-6, 1e12, "a number above 0"))
 
 
-def estimated_tokens(messages: Iterable[Message]) -> int:
-    """About how many tokens a prompt has: one for every four bytes of UTF-8 begun.
+@attrs.frozen
+class Limits:
+    """The rate limits of one model, as far as they are known; None is unknown, and taken to be none."""
 
-    A rule of thumb for English with the usual tokenizers (OpenAI, "What are tokens": about four
-    characters each); counted in bytes since other scripts take more tokens a character.
-    """
-    size = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in messages)
-    return -(-size // _BYTES_A_TOKEN)
+    rpm: float | None = attrs.field(default=None, validator=_POSITIVE)
+    """Requests a minute."""
+    tpm: float | None = attrs.field(default=None, validator=_POSITIVE)
+    """Tokens a minute, read and written."""
+
+    def earliest_s(self, calls: float, tokens: float) -> float:
+        """Seconds from the first call until the last of so many may begin, together with so many tokens.
+
+        A bucket that is full at the start and fills evenly (the token bucket of rate limiters): what it
+        holds passes at once, the rest as it flows in.
+        """
+        return max(
+            60 * max(0.0, amount / limit - 1)
+            for amount, limit in ((calls, self.rpm or inf), (tokens, self.tpm or inf))
+        )
 
 
 @attrs.frozen
@@ -40,6 +56,8 @@ class Assumed:
     """Calls in flight at once."""
     prices: tuple[Price | None, ...]
     """The prices of the models that the runs go round; None is unknown."""
+    limits: Limits = Limits()
+    """The limits of each of these models."""
 
 
 @attrs.frozen
@@ -69,8 +87,13 @@ class Expected:
 def expected(rule: Rule, assumed: Assumed, max_tokens: int) -> tuple[Expected, ...]:
     """What to expect of an easy, a usual and a close question with two answers, and at most.
 
-    In waves that fit; failed calls, retries and waits for rate limits come on top.
+    In waves that fit, and not sooner than the limits let the mean of the runs pass; failed calls, retries
+    and waits for limits that are unknown come on top. Raises InputError where one call takes more tokens
+    than pass in a minute: it would be refused.
     """
+    one_call = assumed.input_tokens + assumed.output_tokens
+    if assumed.limits.tpm is not None and one_call > assumed.limits.tpm:
+        raise InputError("tpm", f"at least the {one_call:,.0f} tokens of one call", assumed.limits.tpm)
     made = []
     for question, share in QUESTIONS:
         course = forecast(rule, share, assumed.concurrency)
@@ -99,9 +122,38 @@ def _row(
         round(read, 3),
         round(written, 3),
         _mean_usd(read, written, assumed.prices),
-        round(rounds * assumed.seconds_per_call, 3),
+        round(_seconds(runs, rounds, read + written, assumed), 3),
         *(round(chance, 9) for chance in chances),
     )
+
+
+def _seconds(runs: float, rounds: float, tokens: float, assumed: Assumed) -> float:
+    models = max(1, len(assumed.prices))
+    last_begins_s = assumed.limits.earliest_s(runs / models, tokens / models)
+    return max(rounds * assumed.seconds_per_call, last_begins_s + assumed.seconds_per_call)
+
+
+def in_all(tiers: Sequence[Sequence[Expected]], reached: Sequence[Sequence[float]]) -> tuple[Expected, ...]:
+    """What to expect of a cascade: of every kind of question, each tier's row times its chance to be asked.
+
+    `tiers` are the rows of each tier as `expected` gives them, `reached` the chances of each, row by row.
+    `stopped` and `wrong` are the first tier's.
+    """
+    made = []
+    for rows, chances in zip(zip(*tiers, strict=True), zip(*reached, strict=True), strict=True):
+        parts = list(zip(rows, chances, strict=True))
+        costs = [None if row.cost_usd is None else chance * row.cost_usd for row, chance in parts]
+        made.append(
+            attrs.evolve(
+                rows[0],
+                runs=round(fsum(chance * row.runs for row, chance in parts), 6),
+                input_tokens=round(fsum(chance * row.input_tokens for row, chance in parts), 3),
+                output_tokens=round(fsum(chance * row.output_tokens for row, chance in parts), 3),
+                cost_usd=sum_usd(costs),
+                seconds=round(fsum(chance * row.seconds for row, chance in parts), 3),
+            )
+        )
+    return tuple(made)
 
 
 def _mean_usd(read: float, written: float, prices: Sequence[Price | None]) -> float | None:

@@ -56,6 +56,8 @@ def cost_usd(usage: Usage, price: Price | None) -> float | None:
 
 def total_usd(used: Iterable[tuple[str, Usage]], prices: Prices) -> float | None:
     """US dollars for the usage of all (model, usage); None where one is unknown, or there is none."""
+    if not prices:
+        return None
     by_price: dict[Price | None, Usage] = {}
     for model, usage in used:
         price = price_of(model, prices)

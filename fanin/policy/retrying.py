@@ -12,7 +12,7 @@ import attrs
 from fanin.errors import CallError
 from fanin.policy.variation import unit
 
-MAX_REFUSALS = 10
+MAX_REFUSALS = 20
 """Refusals for the rate limit, one after the other, that fail a run."""
 FIRST_BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0

@@ -17,4 +17,6 @@ def ballot(sample: Sample, run: Run, plan: Plan) -> Ballot:
         model=run.model,
         temperature=None if "temperature" in sample.without else run.temperature,
         text=sample.completion.text,
+        usage=sample.completion.usage,
+        logprob=sample.completion.logprob,
     )

@@ -10,7 +10,7 @@ import attrs
 from fanin.policy.pricing import Prices, cost_usd, price_of, sum_usd
 from fanin.show import count, endings, one_line
 from fanin.values import Usage
-from fanin.verdict import Verdict
+from fanin.verdict import Basis, Verdict
 
 
 def cascade(asked: Sequence[Verdict], tiers: Sequence[Sequence[str]], prices: Prices) -> Verdict:
@@ -21,23 +21,31 @@ def cascade(asked: Sequence[Verdict], tiers: Sequence[Sequence[str]], prices: Pr
     of all tiers together, and `stopped` tells of the last one where it was cut short. `tiers` of the
     verdict keeps them all.
     """
-    deciding = _deciding(asked)
-    decided, last = asked[deciding], asked[-1]
+    place = deciding(asked)
+    decided, last = asked[place], asked[-1]
     cut = last.stopped.by in ("deadline", "budget", "limit", "interrupt")
     return attrs.evolve(
         decided,
-        advice=" ".join([decided.advice, *_remarks(asked, deciding, tiers, prices)]),
+        advice=" ".join([decided.advice, *_remarks(asked, place, tiers, prices)]),
         stopped=last.stopped if cut else decided.stopped,
         usage=_sum([tier.usage for tier in asked]),
         cost_usd=sum_usd([tier.cost_usd for tier in asked]),
         models=tuple(dict.fromkeys(model for tier in asked for model in tier.models)),
         events=tuple(event for tier in asked for event in tier.events),
         tiers=tuple(asked),
+        basis=_planned(decided.basis, tiers, prices),
     )
 
 
-def _deciding(asked: Sequence[Verdict]) -> int:
-    """The last tier with a quorum; where none has one, the last with a vote; else the last."""
+def _planned(basis: Basis | None, tiers: Sequence[Sequence[str]], prices: Prices) -> Basis | None:
+    if basis is None:
+        return None
+    return attrs.evolve(basis, tiers=tuple(tuple(models) for models in tiers), prices=prices)
+
+
+def deciding(asked: Sequence[Verdict]) -> int:
+    """The place, from 0, of the tier that decides: the last with a quorum; where none has one, the last
+    with a vote; else the last."""
     quorate = [place for place, tier in enumerate(asked) if tier.outcome in ("decided", "tie")]
     voted = [place for place, tier in enumerate(asked) if tier.runs.valid]
     return (quorate or voted or [len(asked) - 1])[-1]
@@ -48,14 +56,14 @@ def _sum(usages: Sequence[Usage]) -> Usage:
 
 
 def _remarks(
-    asked: Sequence[Verdict], deciding: int, tiers: Sequence[Sequence[str]], prices: Prices
+    asked: Sequence[Verdict], decider: int, tiers: Sequence[Sequence[str]], prices: Prices
 ) -> list[str]:
     names = [", ".join(models) for models in tiers]
-    remarks = [f"Tier {deciding + 1} of {len(tiers)} ({names[deciding]}) decides."]
+    remarks = [f"Tier {decider + 1} of {len(tiers)} ({names[decider]}) decides."]
     for place, tier in enumerate(asked):
-        if place < deciding:
+        if place < decider:
             remarks.append(f"Tier {place + 1} ({names[place]}) before it: {_came_to(tier)}.")
-        elif place > deciding:
+        elif place > decider:
             remarks.append(
                 f"Tier {place + 1} ({names[place]}) was asked and has no quorum: {_came_to(tier)}."
             )

@@ -3,9 +3,9 @@
     === Name ===
     text
 
-A text that could be taken for a header, or for a quoted text, is quoted line by line with `> `;
-every other text stands untouched. So `split(combine(parts)) == parts` for every text, and no text
-can put words into another one's mouth.
+A text with a line that could be taken for a header, or that is a quotation through and through, is
+quoted line by line with `> `; every other text stands untouched. So `split(combine(parts)) == parts`
+for every text, and no text can put words into another one's mouth.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from fanin.errors import InputError
 
 _QUOTE = "> "
 _HEADER = re.compile(r"(?:\A|\n\n)=== ([^\n]+) ===\n")
+# At a line's beginning, whatever marks stand before it, or as long as a header's own sign: `a == b` is none.
+_HEADER_SIGN = re.compile(r"[^\w=]*==|.*===")
 # Signs that a model reads as "=" and that NFKC leaves as they are.
 _LOOK_ALIKES = str.maketrans(dict.fromkeys("═꞊⹀゠᐀≡≣〓≈≋━─—–", "="))
 
@@ -30,11 +32,11 @@ def combine(parts: Sequence[tuple[str, str]]) -> str:
     names = [name for name, _ in parts]
     for name in names:
         _check_name(name, names)
-    return "\n\n".join(f"=== {name} ===\n{_quoted(text)}" for name, text in parts)
+    return "\n\n".join(f"=== {name} ===\n{quoted(text)}" for name, text in parts)
 
 
 def split(combined: str) -> tuple[tuple[str, str], ...]:
-    """The parts that `combine` was given."""
+    """The parts that `combine` was given; what stands before the first header is passed over."""
     found = list(_HEADER.finditer(combined))
     if not found:
         return ()
@@ -44,29 +46,34 @@ def split(combined: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def quoted(text: str) -> str:
+    """The text, each line after `> ` where one of them could be taken for a header.
+
+    A text of nothing but quoted lines is quoted again, so that it can be told from this.
+    """
+    lines = text.splitlines(keepends=True)
+    echo = bool(lines) and all(line.startswith(_QUOTE) for line in lines)
+    if not echo and not any(map(is_header_like, lines)):
+        return text
+    return "".join(_QUOTE + line for line in lines)
+
+
 def _check_name(name: str, names: list[str]) -> None:
     plain = name.strip() == name and name.isprintable() and name
-    if not plain or _is_header_like(name):
+    if not plain or is_header_like(name):
         raise InputError("name", "one printable line without === and without space around it", name)
     if names.count(name) > 1:
         raise InputError("name", "used once", name)
 
 
-def _is_header_like(line: str) -> bool:
+def is_header_like(line: str) -> bool:
+    """Whether a reader could take the line for a header, its signs in whatever code points."""
     bare = "".join(
         char
         for char in unicodedata.normalize("NFKC", line).translate(_LOOK_ALIKES)
         if not char.isspace() and unicodedata.category(char) not in ("Cf", "Mn", "Me", "Cc")
     )
-    return "==" in bare
-
-
-def _quoted(text: str) -> str:
-    lines = text.splitlines(keepends=True)
-    echo = bool(lines) and all(line.startswith(_QUOTE) for line in lines)
-    if not echo and not any(map(_is_header_like, lines)):
-        return text
-    return "".join(_QUOTE + line for line in lines)
+    return _HEADER_SIGN.match(bare) is not None
 
 
 def _unquoted(text: str) -> str:

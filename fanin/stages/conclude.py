@@ -12,7 +12,7 @@ from fanin.stages.ballot import ballot
 from fanin.stages.grade import ADVICE, grade, pattern
 from fanin.stages.vote import vote
 from fanin.values import Ballot, Event, Gathered, Plan, Run, Stopped, Tally, Usage
-from fanin.verdict import Verdict
+from fanin.verdict import Basis, Verdict
 
 
 def conclude(
@@ -37,11 +37,11 @@ def conclude(
     tally = vote(read, gathered, plan.answer, quorum=plan.quorum, spared=stopped.by == "rule")
     used = [sample.completion.usage for sample in gathered.samples]
     usage = sum(used[1:], used[0]) if used else Usage()
-    shape = pattern(tally)
+    shape, winner, prices = pattern(tally), tally.winner, as_prices(price)
     return Verdict(
         question=plan.question.text,
         outcome=tally.outcome,
-        answer=None if tally.winner is None else plan.answer.show(tally.winner),
+        answer=None if winner is None else plan.answer.show(winner),
         grade=grade(tally),
         confidence=float(tally.support),
         confidence_kind="agreement",
@@ -55,19 +55,23 @@ def conclude(
         usage=usage,
         cost_usd=total_usd(
             [(runs[sample.index].model, sample.completion.usage) for sample in gathered.samples],
-            as_prices(price),
+            prices,
         ),
         backend=backend,
         models=plan.variation.models,
         events=events,
+        basis=Basis(plan, tuple(runs), gathered, prices, tuple(remarks)),
     )
 
 
 def _counted_as(ballots: Sequence[Ballot], plan: Plan) -> tuple[Ballot, ...]:
     """The ballots, each with the choice it is counted as and as it is shown: they add up to the votes."""
     same = plan.answer.same([cast.choice for cast in ballots if cast.choice is not None])
+    shown = {choice: plan.answer.show(counted) for choice, counted in same.items()}
     return tuple(
-        cast if cast.choice is None else attrs.evolve(cast, choice=plan.answer.show(same[cast.choice]))
+        cast
+        if cast.choice is None or cast.choice == shown[cast.choice]
+        else attrs.evolve(cast, choice=shown[cast.choice])
         for cast in ballots
     )
 
@@ -89,7 +93,9 @@ def _remarks(plan: Plan, tally: Tally, ballots: Sequence[Ballot], gathered: Gath
 
 
 def _winners_by_model(plan: Plan, ballots: Sequence[Ballot]) -> dict[str, str]:
-    winners = {}
+    winners: dict[str, str] = {}
+    if len(plan.variation.models) == 1:
+        return winners
     for model in dict.fromkeys(plan.variation.models):
         votes = Counter(cast.choice for cast in ballots if cast.model == model and cast.choice is not None)
         if votes:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from fanin.policy.variation import places_of, vary
-from fanin.values import Plan, Run
+from fanin.values import Plan, Run, Variation
 
 
 def fan_out(plan: Plan) -> tuple[Run, ...]:
     """The runs of a plan, index 0 to runs - 1, each with what sets it apart from the others."""
-    places = places_of(plan.variation, plan.runs)
-    return tuple(
-        vary(plan.variation, index, plan.answer.options, place) for index, place in enumerate(places)
-    )
+    return _runs(plan.variation, plan.runs, plan.answer.options)
+
+
+@lru_cache(maxsize=16)  # the items of a batch are asked in the same runs
+def _runs(variation: Variation, runs: int, options: tuple[str, ...]) -> tuple[Run, ...]:
+    places = places_of(variation, runs)
+    return tuple(vary(variation, index, options, place) for index, place in enumerate(places))
 
 
 def identical_runs(plan: Plan) -> bool:

@@ -37,9 +37,10 @@ def grade(tally: Tally) -> Grade:
         return "none"
     if tally.runs.valid < ENOUGH_BALLOTS:
         return "low"
-    if tally.support >= HIGH:
+    support = tally.support
+    if support >= HIGH:
         return "high"
-    return "medium" if tally.support > MEDIUM else "low"
+    return "medium" if support > MEDIUM else "low"
 
 
 def pattern(tally: Tally) -> Pattern:

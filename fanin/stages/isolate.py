@@ -29,6 +29,7 @@ def isolate(plan: Plan, run: Run) -> Request:
         seed=run.seed,
         max_tokens=plan.max_tokens,
         schema=_schema(plan, run) if plan.structured else None,
+        logprobs=plan.logprobs,
     )
 
 

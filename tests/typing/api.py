@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, assert_type
 
 import fanin
@@ -125,3 +125,48 @@ class Vowel:
 
     def show(self, choice: str) -> str:
         return choice
+
+
+def get_price(symbol: str) -> float:
+    """A tool of somebody else's."""
+    return 1.0
+
+
+async def look_up(symbol: str) -> list[str]:
+    """An async one."""
+    return [symbol]
+
+
+def agents() -> None:
+    agent = fanin.Agent("Technical", "You are one.", tools=[get_price, look_up], answer="yes/no")
+    assert_type(agent.tools, tuple[Callable[..., Any], ...])
+    assert_type(agent.answer, fanin.Answer | None)
+    assert_type(agent.limits, fanin.ToolLimits)
+    fanin.Agent("Technical", "You are one.", limits=fanin.ToolLimits(turns=2), backend="groq", model="m")
+    fanin.Agent("Technical", "You are one.", tools=get_price)  # type: ignore[arg-type]
+    agent.name = "other"  # type: ignore[misc]
+
+
+async def panels() -> None:
+    agents = [fanin.Agent("Technical", "You are one."), fanin.Agent("Sentiment", "You are one.")]
+    report = await fanin.panel(agents, "Is it?", vote="yes/no", require_all=True, backend="groq")
+    assert_type(report, fanin.Report)
+    assert_type(report.report, str | None)
+    assert_type(report.agents, tuple[fanin.AgentRun, ...])
+    assert_type(await fanin.panel([report, *agents], "Is it?", context=report), fanin.Report)
+    assert_type(fanin.panel_sync(agents, "Is it?"), fanin.Report)
+    await fanin.panel(["Technical"], "Is it?")  # type: ignore[list-item]
+
+
+async def analyses() -> None:
+    analysis = await fanin.analyze("Should we merge?", context="...", mode="thorough", answer=fanin.YesNo())
+    assert_type(analysis, fanin.Analysis)
+    assert_type(analysis.success, bool)
+    assert_type(analysis.final_answer, str | None)
+    assert_type(analysis.focused_answer, str | None)
+    assert_type(analysis.plan, tuple[str, ...])
+    assert_type(analysis.to_dict(), dict[str, Any])
+    assert_type(fanin.analyze_sync("Is it?", backend="fake"), fanin.Analysis)
+    await fanin.analyze("Is it?", model=["one", "two"])  # type: ignore[arg-type]
+    await fanin.vote("Is it?", mode=["quick", "thorough"])
+    analysis.success = False  # type: ignore[misc]

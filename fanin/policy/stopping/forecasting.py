@@ -28,6 +28,8 @@ class Forecast:
     wrong: float
     """The chance that it then stops it for an answer that is not the one most common; at a share of 1/2
     none is, so every stop is wrong."""
+    ends: tuple[tuple[int, int, float], ...] = attrs.field(default=(), repr=False)
+    """(votes for the one answer, runs asked, chance) of every way in which the vote can end."""
 
 
 def forecast(rule: Rule, share: float, concurrency: int = 1000) -> Forecast:
@@ -38,6 +40,7 @@ def forecast(rule: Rule, share: float, concurrency: int = 1000) -> Forecast:
     """
     states: list[defaultdict[tuple[int, int], float]] = [defaultdict(float) for _ in range(rule.planned + 1)]
     states[0][0, 0] = 1.0
+    ends: list[tuple[int, int, float]] = []
     runs = waves = rounds = stopped = wrong = 0.0
     for asked, ways in enumerate(states):
         for (votes, alike), chance in ways.items():
@@ -51,11 +54,12 @@ def forecast(rule: Rule, share: float, concurrency: int = 1000) -> Forecast:
                     whole = wave if more == wave else -wave if not more else 0
                     states[asked + wave][votes + more, whole] += chance * share_of_it
                 continue
+            ends.append((votes, asked, chance))
             runs += chance * asked
             if asked < rule.planned:
                 stopped += chance
                 wrong += chance if 2 * votes < asked or share == 0.5 else 0.0
-    return Forecast(runs, waves, rounds, stopped, wrong)
+    return Forecast(runs, waves, rounds, stopped, wrong, tuple(ends))
 
 
 def _seen(votes: int, asked: int, alike: int) -> Seen:

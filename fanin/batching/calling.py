@@ -1,0 +1,258 @@
+"""The calls of a batch: a slot each, paid from one purse, written down before they count as done."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+
+import anyio
+import attrs
+
+from fanin.backend import Backend
+from fanin.batching.items import Item
+from fanin.batching.journal import Journal
+from fanin.batching.keys import call_key, place_of, read_back, written
+from fanin.batching.spending import HOLD, Hold, Metered, Spending
+from fanin.batching.standing import Ended
+from fanin.clock import BoundClock, Clock
+from fanin.conductor import Conducted, Conductor, Enough, Job
+from fanin.errors import JournalError
+from fanin.policy.budget import worst_usage
+from fanin.terms import Terms
+from fanin.values import Event, Failure, Outcome, Request, Run, Sample, Usage
+
+_REMEMBERED_PREFIXES = 4096
+
+
+class Calls:
+    """What all items of a batch share: slots, purse, journal, and whether anything new may be asked."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        spending: Spending,
+        terms: Terms,
+        journal: Journal | None,
+        *,
+        warm_prefix: bool,
+        watch: Callable[[int, Event], None] | None,
+    ) -> None:
+        self.backend = Metered(backend, spending)
+        self.spending = spending
+        self.jobs = jobs = terms.concurrency
+        # The deadline is that of the batch as a whole.
+        self.terms = attrs.evolve(terms, deadline_s=None)
+        self.journal = journal
+        self.watch = watch
+        self.clock: Clock = BoundClock()
+        self.open_items = 0
+        """Items that are being asked about."""
+        self.answered = 0
+        self.recalled = 0
+        self._read: int | None = 0
+        self._written: int | None = 0
+        self.ended: Ended | None = None
+        self.why = ""
+        self.on_end: Callable[[], None] = lambda: None
+        self.waiting = {"limit": 0, "retry": 0, "prefix": 0}
+        self.place = f"{backend.name} {backend.base_url or ''}"
+        """The backend as the keys name it."""
+        self._slots = anyio.Semaphore(jobs, fast_acquire=True)
+        self._warm: OrderedDict[Hashable, anyio.Event] | None = OrderedDict() if warm_prefix else None
+        spending.over = lambda: self.end("budget", "The budget leaves no room for another call.")
+
+    @property
+    def warms(self) -> bool:
+        """Whether the first call of each prefix goes ahead."""
+        return self._warm is not None
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that hold a slot."""
+        return self.jobs - self._slots.value
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are items enough to fill every slot with a run of each."""
+        return self.open_items >= self.jobs
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the runs that were answered by a call; None where one is unknown."""
+        return Usage(self._read, self._written)
+
+    def count(self, used: Usage) -> None:
+        """One more run was answered."""
+        self.answered += 1
+        self._read = _sum(self._read, used.input_tokens)
+        self._written = _sum(self._written, used.output_tokens)
+
+    def end(self, ended: Ended, why: str = "") -> None:
+        """Nothing new is asked from now on; the first reason stays."""
+        if self.ended is None:
+            self.ended, self.why = ended, why
+            self.on_end()
+
+    async def enter(self) -> bool:
+        """Takes a slot; False, and none is taken, where nothing new is asked."""
+        if self._slots.value:
+            self._slots.acquire_nowait()
+        else:
+            await self._slots.acquire()
+        if self.ended is not None:
+            self.leave()
+        return self.ended is None
+
+    def leave(self) -> None:
+        """Gives the slot back."""
+        self._slots.release()
+
+    async def keep(self, key: bytes, request: Request, sample: Sample) -> bool:
+        """Writes the answer down; False where that failed, and the batch is over."""
+        assert self.journal is not None
+        used = sample.completion.usage
+        if used.input_tokens is None or used.output_tokens is None:
+            used = worst_usage(request, 0)
+        charged = (used.input_tokens or 0, used.output_tokens or 0)
+        if await self.journal.keep((key, written(sample), request.model, *charged)):
+            return True
+        self.end("journal", self.journal.problem or "")
+        return False
+
+    async def first_of(self, prefix: Hashable) -> anyio.Event | None:
+        """Waits until the first call with that prefix has ended; the event to set, where this is it."""
+        assert self._warm is not None
+        first = self._warm.get(prefix)
+        if first is None:
+            first = self._warm[prefix] = anyio.Event()
+            if len(self._warm) > _REMEMBERED_PREFIXES:
+                self._warm.popitem(last=False)
+            return first
+        if not first.is_set():
+            self.waiting["prefix"] += 1
+            try:
+                await first.wait()
+            finally:
+                self.waiting["prefix"] -= 1
+        return None
+
+
+class ItemConductor(Conductor):
+    """Carries out the runs of one item, each call as one of the batch's.
+
+    Where there are items enough to fill the slots, the runs of one come one after the other: nothing is
+    slower for it, no task has to be made for a run, and a stop rule spares what it can.
+    """
+
+    def __init__(self, calls: Calls, item: Item, *, occurrence: int, seed: int) -> None:
+        super().__init__(calls.backend, calls.terms, clock=calls.clock, watch=self._notice, seed=seed)
+        self.cut = False
+        """Whether a run was left unasked because the batch is over: the item is not done."""
+        self.answered = 0
+        self.failures: list[Failure] = []
+        self._calls = calls
+        self._number = item.number
+        self._place = place_of(item, calls.place, occurrence) if calls.journal is not None else ""
+        self._prefix = item.question if item.context is None else item.context
+        self._repeats: dict[bytes, int] = {}
+        self._waits: dict[int, str] = {}
+
+    async def conduct(self, runs: Sequence[Run], job: Job, *, enough: Enough | None = None) -> Conducted:
+        """As every conductor; one run after the other for as long as the batch is crowded."""
+        outcomes: list[Outcome] = []
+        self._begin()
+        left = deque(runs)
+        while left and self._calls.crowded:
+            run = left.popleft()
+            outcome = await self._carry_out(run, job)
+            if outcome is not None:
+                outcomes.append(outcome)
+                if enough is not None and enough(outcomes):
+                    return Conducted(tuple(outcomes), "rule")
+        if not left:
+            return Conducted(tuple(outcomes), "limit" if self.cut else "all")
+        together = await super().conduct(
+            left, job, enough=None if enough is None else lambda came: enough([*outcomes, *came])
+        )
+        return attrs.evolve(together, outcomes=(*outcomes, *together.outcomes))
+
+    async def ask(self, request: Request) -> Outcome | None:
+        """One request to its end, from the journal where that has it. None: nothing new is asked."""
+        calls = self._calls
+        key = b"" if calls.journal is None else self._key(request)
+        if calls.journal is not None and (kept := calls.journal.recall(key)) is not None:
+            self.answered += 1
+            calls.recalled += 1
+            try:
+                return read_back(kept, request.index)
+            except ValueError as error:
+                raise JournalError(str(calls.journal.path), f"it is damaged: {error}") from error
+        warming = await calls.first_of((request.model, self._prefix)) if calls.warms else None
+        try:
+            if not await calls.enter():
+                self.cut = True
+                return None
+            try:
+                return await self._called(request, key)
+            finally:
+                calls.leave()
+        finally:
+            if warming is not None:
+                warming.set()
+
+    async def _called(self, request: Request, key: bytes) -> Outcome | None:
+        calls = self._calls
+        hold = Hold(await calls.spending.reserve(request))
+        if hold.reserved is None:
+            self.cut = True
+            return None
+        HOLD.set(hold)
+        try:
+            outcome = await super().ask(request)
+        except anyio.get_cancelled_exc_class():
+            if calls.journal is not None:
+                calls.journal.lost += 1
+            raise
+        finally:
+            if hold.reserved is not None:
+                calls.spending.release(hold.reserved)
+            self._forget_wait(request.index)
+        if not isinstance(outcome, Sample):
+            self._failed(outcome)
+            return outcome
+        if calls.journal is not None and not await calls.keep(key, request, outcome):
+            self.cut = True
+        self.answered += 1
+        calls.count(outcome.completion.usage)
+        return outcome
+
+    def _failed(self, failure: Failure | None) -> None:
+        if failure is None or failure.kind == "budget":
+            self.cut = True
+        elif failure.exhausted:
+            self.cut = True
+            self._calls.end("limit", failure.message)
+        else:
+            self.failures.append(failure)
+
+    def _key(self, request: Request) -> bytes:
+        key = call_key(request, self._place, 0)
+        repeat = self._repeats.get(key, 0)
+        self._repeats[key] = repeat + 1
+        return call_key(request, self._place, repeat) if repeat else key
+
+    def _notice(self, event: Event) -> None:
+        self._forget_wait(event.index)
+        if event.kind in ("limit", "retry"):
+            self._waits[event.index] = event.kind
+            self._calls.waiting[event.kind] += 1
+        if self._calls.watch is not None:
+            self._calls.watch(self._number, event)
+
+    def _forget_wait(self, index: int) -> None:
+        if (kind := self._waits.pop(index, None)) is not None:
+            self._calls.waiting[kind] -= 1
+
+
+def _sum(known: int | None, more: int | None) -> int | None:
+    return None if known is None or more is None else known + more

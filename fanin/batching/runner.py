@@ -1,0 +1,146 @@
+"""`batch`: many items, one pool of calls, rows as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from fanin.answers import Answer
+from fanin.backend import Backend
+from fanin.batching.calling import Calls
+from fanin.batching.interrupts import BatchInterrupt
+from fanin.batching.journal import Journal, open_journal
+from fanin.batching.outlet import Rows
+from fanin.batching.source import Questions, Source
+from fanin.batching.spending import Spending
+from fanin.batching.voted import Asking, ItemJob, Voting
+from fanin.batching.working import Working
+from fanin.errors import InputError
+from fanin.policy.budget import NO_LIMITS, Limits
+from fanin.policy.circuit import Circuit
+from fanin.policy.pricing import Price, as_prices
+from fanin.terms import Interrupt, Terms
+from fanin.values import Event
+from fanin.voting import as_texts, opened_backend
+
+
+@asynccontextmanager
+async def batch(
+    questions: Questions,
+    *,
+    journal: str | Path | None = None,
+    resume: bool = False,
+    durable: bool = False,
+    ordered: bool = False,
+    jobs: int = 8,
+    limits: Limits = NO_LIMITS,
+    budget_runs: int | None = None,
+    warm_prefix: bool = False,
+    identical_errors: int = 20,
+    job: ItemJob | None = None,
+    answer: Answer | str | None = None,
+    runs: int = 5,
+    backend: str | Backend | None = None,
+    model: str | Sequence[str] | None = None,
+    base_url: str | None = None,
+    quorum: int | None = None,
+    temperature: float | None = 0.6,
+    temperature_step: float = 0.1,
+    system: str | Sequence[str | None] | None = None,
+    seed: int = 0,
+    max_tokens: int = 2048,
+    structured: bool = False,
+    stop: str = "all",
+    waves: Any = "fit",
+    timeout_s: float = 120.0,
+    deadline_s: float | None = None,
+    retries: int = 4,
+    max_wait_s: float = 600.0,
+    price: Price | Mapping[str, Price] | None = None,
+    watch: Callable[[int, Event], None] | None = None,
+    interrupt: Interrupt | None = None,
+) -> AsyncIterator[Rows]:
+    """Asks many questions and gives a row for each: `async with batch(...) as rows: async for row in rows`.
+
+    - A row comes as soon as its item is done, or in the order of the input with `ordered`. An item that is
+      cut short (deadline, budget, limit, interrupt) gives no row: it is left for a later session.
+    - With `resume` every item gives its row again, those of earlier sessions from the journal and without a
+      call: a writer begins its output anew (beside the old one, which it then replaces).
+    - Without `resume` a journal that holds calls is refused (JournalError); with it, one that is not there
+      is begun. Calls of an item are kept by their content: the input may be edited, sorted or made longer.
+    - After the last row `rows.standing` tells how it ended. Leaving the block early stops everything.
+    - `jobs` is how many calls are in flight at most: a call holds its slot until its answer is in the
+      journal. `durable` has the journal outlive the loss of power too.
+    - `limits` are caps on the whole job, earlier sessions of the journal counted. With `max_cost` every
+      model's price has to be known.
+    - `budget_runs` is one budget of runs for all questions together, `runs` the most that one of them gets:
+      after a first wave each next run goes where the votes are closest (`fanin.policy.spreading`). All
+      questions are then kept in memory, at most 100,000. The runs of earlier sessions count.
+    - `warm_prefix`: the first call of each context (of each question, where there is none) is answered
+      before others with the same are made, so that a provider's prompt cache serves these.
+    - `identical_errors`: so many rows after one another that fail for the same fatal error (the key, the
+      model) end the batch.
+    - `job` is what is done for one item; left out, a vote, by the other parameters, which are those of
+      `fanin.vote`; an item may set some for itself.
+    - `watch` is told (the item's number, event) as it happens.
+
+    Raises FaninError when the block is entered, and for a replay's miss out of the iteration. A
+    journal that cannot be written ends the batch: `standing.ended` is `journal`, `standing.why` says why.
+    """
+    interrupt = BatchInterrupt() if interrupt is None else interrupt
+    asking = Asking(
+        answer, runs, quorum, model, system, temperature, temperature_step, seed, max_tokens, structured
+    )
+    terms = Terms(jobs, timeout_s, deadline_s, retries, max_wait_s)
+    circuit = Circuit(identical_errors)
+    failed: Exception | None = None
+    async with AsyncExitStack() as stack:
+        opened = await opened_backend(stack, backend, as_texts(model, "model"), base_url)
+        voting = Voting(asking, opened, terms, as_prices(price), limits.max_cost, stop, waves)
+        await voting.check()
+        spending = Spending(limits, voting.prices, max_tokens)
+        kept = await _kept(stack, journal, spending, resume=resume, durable=durable, jobs=jobs)
+        calls = Calls(opened, spending, terms, kept, warm_prefix=warm_prefix, watch=watch)
+        source = Source(questions, voting.content, window=4 * jobs, in_order=ordered)
+        running = (
+            Working(source, calls, job or voting, circuit, seed, ordered=ordered)
+            if budget_runs is None
+            else _spread(source, calls, voting, circuit, seed, budget_runs, plain=job is None and not ordered)
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(running.run, interrupt, deadline_s)
+            try:
+                yield running.rows
+            except Exception as error:  # noqa: BLE001 - raised below: a task group would wrap it
+                failed = error
+            group.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+
+
+def _spread(
+    source: Source, calls: Calls, voting: Voting, circuit: Circuit, seed: int, budget: int, *, plain: bool
+) -> Working:
+    """The workers that share one budget of runs. Raises InputError where that cannot be."""
+    from fanin.batching.spread import Spread
+
+    if not plain:
+        raise InputError("budget_runs", "left out with ordered rows and with a job of one's own", budget)
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
+        raise InputError("budget_runs", "a whole number, 1 or more", budget)
+    return Spread(source, calls, voting, circuit, seed, budget)
+
+
+async def _kept(
+    stack: AsyncExitStack, journal: str | Path | None, spending: Spending, **how: Any
+) -> Journal | None:
+    """The journal, open until the stack ends, with what it holds counted as spent."""
+    if journal is None:
+        return None
+    kept = await stack.enter_async_context(open_journal(Path(journal), **how))
+    spending.begin_with(kept.used())
+    return kept

@@ -1,0 +1,164 @@
+"""The purse that all calls of a batch are paid from: whoever finds no room waits in line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+
+import anyio
+import attrs
+
+from fanin.backend import Backend, Capabilities
+from fanin.batching.journal import Used
+from fanin.errors import CallError, FailureKind
+from fanin.policy.budget import PICO, Amount, Limits, Next, Purse, amount, worst_usage
+from fanin.policy.pricing import Price, Prices, price_of
+from fanin.values import Completion, Request, Usage
+
+_UNPAID: frozenset[FailureKind] = frozenset({"rate_limit", "quota", "auth", "bad_request", "server"})
+"""Failures by which the provider says that it did not answer; any other may have been paid for."""
+
+
+@attrs.define(eq=False)
+class Hold:
+    """What one run has reserved for the call that it makes next."""
+
+    reserved: Amount | None = None
+    """None: nothing is reserved, so the next call has to."""
+
+
+HOLD: ContextVar[Hold] = ContextVar("fanin_batch_hold")
+"""The hold of the run whose calls this task makes."""
+
+
+_ONE_CALL = Amount(1)
+
+
+class Spending:
+    """A purse with a line of waiters before it."""
+
+    def __init__(self, limits: Limits, prices: Prices, max_tokens: int) -> None:
+        self.purse = Purse(limits)
+        self.prices = prices
+        self.waiting = 0
+        """Calls that wait for others to settle."""
+        self.unpriced = False
+        """Whether a call was made of a model whose price is unknown."""
+        self.over: Callable[[], None] = lambda: None
+        """Is told when a call found that it never will fit."""
+        self._max_tokens = max_tokens
+        self._capped = not limits.none
+        self._before = Amount()
+        self._uncapped = 0
+        self._line = anyio.Lock()
+        self._settled = anyio.Event()
+
+    async def reserve(self, request: Request) -> Amount | None:
+        """Holds the most that the call may use, when it is its turn; None where it never will fit."""
+        if not self._capped:
+            return _ONE_CALL
+        wanted = self._worst(request)
+        if not self.waiting and self.purse.next(wanted) is Next.GO:
+            self.purse = self.purse.reserve(wanted)
+            return wanted
+        self.waiting += 1
+        try:
+            async with self._line:
+                while (decided := self.purse.next(wanted)) is Next.WAIT:
+                    self._settled = anyio.Event()
+                    await self._settled.wait()
+                if decided is Next.STOP:
+                    self.over()
+                    return None
+                self.purse = self.purse.reserve(wanted)
+                return wanted
+        finally:
+            self.waiting -= 1
+
+    def settle(self, held: Amount, used: Amount) -> None:
+        """The call for which `held` was reserved used that much."""
+        if not self._capped:
+            self._uncapped += used.picodollars
+            return
+        self.purse = self.purse.settle(held, used)
+        if self.waiting:
+            self._settled.set()
+
+    def release(self, held: Amount) -> None:
+        """The call for which `held` was reserved was never made."""
+        self.settle(held, Amount())
+
+    def begin_with(self, used: Iterable[Used]) -> None:
+        """Counts what earlier sessions used against the caps."""
+        for part in used:
+            spent = amount(Usage(part.input_tokens, part.output_tokens), price_of(part.model, self.prices))
+            assert spent is not None, "a journal holds the tokens as they were charged"
+            self._before += attrs.evolve(spent, calls=part.calls)
+        self.purse = attrs.evolve(self.purse, spent=self._before)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """US dollars spent in this session; None where a price is unknown."""
+        spent = self._uncapped + (self.purse.spent - self._before).picodollars
+        return None if self.unpriced else spent / PICO
+
+    def price(self, request: Request) -> Price | None:
+        """The price of the model that is asked."""
+        price = price_of(request.model, self.prices)
+        self.unpriced = self.unpriced or price is None
+        return price
+
+    def _worst(self, request: Request) -> Amount:
+        used = amount(worst_usage(request, self._max_tokens), self.price(request))
+        assert used is not None, "the worst case is known"
+        return used
+
+
+class Metered:
+    """A backend whose calls are paid from a purse, each one of its own: repeated ones too."""
+
+    def __init__(self, inner: Backend, spending: Spending) -> None:
+        self._inner = inner
+        self._spending = spending
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._inner.capabilities
+
+    @property
+    def account(self) -> str:
+        return self._inner.account
+
+    @property
+    def base_url(self) -> str | None:
+        return self._inner.base_url
+
+    async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
+        return await self._inner.resolve(models)
+
+    async def complete(self, request: Request) -> Completion:
+        """One call. Raises CallError of kind `budget` where a repeated one finds no room."""
+        hold = HOLD.get()
+        held = hold.reserved or await self._spending.reserve(request)
+        if held is None:
+            raise CallError("budget", "The budget leaves no room for another attempt.", final=True)
+        hold.reserved = None
+        used: Amount | None = None
+        try:
+            completion = await self._inner.complete(request)
+            used = amount(completion.usage, self._spending.price(request))
+        except CallError as error:
+            if error.kind in _UNPAID:
+                used = Amount(1)
+            raise
+        finally:
+            # Of a call that was cut short nobody knows what it cost.
+            self._spending.settle(held, held if used is None else used)
+        return completion
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,158 @@
+"""The job of a plain batch: a vote on each item, by the batch's options and the item's own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from fanin.answers import Answer
+from fanin.backend import Backend
+from fanin.batching.calling import ItemConductor
+from fanin.batching.items import Item
+from fanin.ensemble import Stopping, hold_vote
+from fanin.errors import InputError
+from fanin.policy.pricing import Prices, price_of
+from fanin.terms import Interrupt, Terms
+from fanin.values import Plan, Question, Variation
+from fanin.voting import as_answer, as_texts, listed_prices_of, resolved_models, stopping_of, tell_tape
+
+if TYPE_CHECKING:
+    from fanin.policy.stopping import Waves
+
+ItemJob: TypeAlias = Callable[[Item, ItemConductor], Awaitable[Mapping[str, Any]]]
+"""What is done for one item: gives the row's object, of plain values. Its calls go through the conductor's
+`ask`; an error of `FaninError` is a bad row, any other ends the batch."""
+
+
+@attrs.frozen
+class Asking:
+    """How every item is asked that sets nothing for itself; parameters as of `fanin.vote`."""
+
+    answer: Answer | str | None
+    runs: int
+    quorum: int | None
+    model: Any
+    system: Any
+    temperature: float | None
+    temperature_step: float
+    seed: int
+    max_tokens: int
+    structured: bool
+
+
+class Voting:
+    """Holds the votes of a batch at one backend. What several items share is made once."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        backend: Backend,
+        terms: Terms,
+        prices: Prices,
+        max_cost: float | None,
+        stop: str,
+        waves: Waves,
+    ) -> None:
+        self.prices = dict(prices)
+        """The prices of the models met so far."""
+        self._asking = asking
+        self._asked = _asked(asking)
+        self._backend = backend
+        self._terms = terms
+        self._max_cost = max_cost
+        self._stop = stop
+        self._waves = waves
+        self._list_prices = not prices
+        self._models: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._stoppings: dict[tuple[Any, ...], Stopping | None] = {}
+
+    @property
+    def backend(self) -> str:
+        """The backend's name."""
+        return self._backend.name
+
+    async def check(self) -> None:
+        """Raises FaninError where the batch's own options, model or price are wrong."""
+        await self.prepared(Item(1, None, "?"))
+
+    async def plan(self, item: Item) -> Plan:
+        """The plan of that item's vote. Raises FaninError for an item that cannot be asked."""
+        asking = attrs.evolve(self._asking, **dict(item.options)) if item.options else self._asking
+        return await self._plan(item, asking)
+
+    def content(self, item: Item) -> str:
+        """The text that two items have in common where they are asked the same, in however many runs."""
+        asked = self._asked
+        if item.options:
+            with suppress(TypeError, ValueError):  # such an item will be a bad row
+                asked = _asked(attrs.evolve(self._asking, **dict(item.options)))
+        answer: Any = item.answer or self._asking.answer
+        with suppress(InputError):  # the same
+            answer = as_answer(answer, item.question)
+        return f"{item.question}\x1f{item.context}\x1f{answer!r}\x1f{asked}"
+
+    async def __call__(self, item: Item, conductor: ItemConductor) -> Mapping[str, Any]:
+        """The object `fanin.vote/1` of that item. Raises FaninError for an item that cannot be asked."""
+        plan, stopping = await self.prepared(item)
+        verdict = await hold_vote(
+            plan, conductor, backend=self._backend.name, price=self.prices, stopping=stopping
+        )
+        return verdict.to_dict()
+
+    async def prepared(self, item: Item) -> tuple[Plan, Stopping | None]:
+        """The plan of that item, and when to stop. Raises FaninError for an item that cannot be asked."""
+        asking = attrs.evolve(self._asking, **dict(item.options)) if item.options else self._asking
+        plan = await self._plan(item, asking)
+        return plan, self._stopping(plan)
+
+    async def _plan(self, item: Item, asking: Asking) -> Plan:
+        capabilities = self._backend.capabilities
+        variation = Variation(
+            await self._resolved(as_texts(asking.model, "model")),
+            as_texts(asking.system, "system"),
+            asking.temperature,
+            asking.temperature_step,
+            capabilities.max_temperature,
+            asking.seed,
+            self._stop.startswith("certified"),
+        )
+        return Plan(
+            Question(item.question, item.context),
+            as_answer(item.answer or asking.answer, item.question),
+            variation,
+            asking.runs,
+            asking.quorum,
+            asking.max_tokens,
+            asking.structured and capabilities.structured,
+        )
+
+    async def _resolved(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        models = self._models.get(wanted)
+        if models is None:
+            [models] = await resolved_models(self._backend, (wanted,), self._terms, Interrupt())
+            if self._list_prices:
+                self.prices.update(listed_prices_of(self._backend, (models,)))
+            for model in models:
+                if self._max_cost is not None and price_of(model, self.prices) is None:
+                    unknown = f"left out where no price is known, as of {model}"
+                    raise InputError("max_cost", unknown, self._max_cost, mend="Give the price.")
+            tell_tape(self._backend, models)
+            self._models[wanted] = models
+        return models
+
+    def _stopping(self, plan: Plan) -> Stopping | None:
+        if self._stop == "all":
+            return None
+        tolerance = getattr(plan.answer, "abs_tol", None), getattr(plan.answer, "rel_tol", None)
+        known = (plan.runs, plan.quorum, *tolerance)
+        if known not in self._stoppings:
+            self._stoppings[known] = stopping_of(self._stop, self._waves, plan.runs, plan.quorum, plan.answer)
+        return self._stoppings[known]
+
+
+def _asked(asking: Asking) -> str:
+    """What of it is sent with every call."""
+    return repr(attrs.evolve(asking, answer=None, runs=1, quorum=None))

@@ -1,0 +1,195 @@
+"""`fanin panel`: specialists in parallel, then one report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fanin.cli.options import leave, shared
+from fanin.cli.parameters import Duration
+from fanin.errors import FaninError, InputError
+
+if TYPE_CHECKING:
+    from fanin.report import Report
+    from fanin.seating import Panel
+
+_NO_REPORT = 4
+
+_EPILOG = """\b
+Exit codes: 0 a report (who is missing is said in it); 1 no specialist gave anything, or not all did
+and --require-all; 2 usage, input or configuration; 4 the aggregator gave no report (what the specialists
+said is printed); 5 a key is missing or refused; 6 a deadline or a limit came first; 130 interrupted."""
+
+
+@click.command(name="panel", epilog=_EPILOG, context_settings={"show_default": True})
+@click.argument("file", type=click.Path())
+@shared("question", "backend")
+@click.option("-m", "--model", metavar="MODEL", help="The model of agents that name none.")
+@shared("base_url", "seed")
+@click.option(
+    "--require-all", is_flag=True, help="Exit 1, and ask no aggregator, where a specialist is missing."
+)
+@click.option(
+    "--max-chars",
+    type=int,
+    metavar="N",
+    help="Cut the middle out of longer outputs before the aggregator gets them.  [default: 20000]",
+)
+@shared("concurrency", "timeout")
+@click.option("--deadline", type=Duration(), help="The longest the whole panel may take.")
+@shared("max_wait", "retries", "price", "record", "record_new", "replay")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Write the report there too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object, fanin.panel/1.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Every call and every tool on stderr.")
+def command(**options: Any) -> None:
+    """Ask the specialists in FILE the QUESTION, each by itself, and make one report of what they say.
+
+    FILE is TOML: [[agents]] with name, system and, if wanted, backend, model, temperature, max_tokens,
+    answer and tools = ["module:function"] (looked up beside the file first: that code is run); one
+    [aggregator] likewise; defaults at the top. Text piped to stdin is given to every specialist.
+
+    \b
+      fanin panel panel.toml "Analyse NVIDIA Corp. (NVDA) stock." --backend groq
+      fanin panel panel.toml "Analyse AAPL." --out report.md --json
+    """
+    try:
+        sys.exit(_panel(options))
+    except FaninError as error:
+        raise leave(error, command) from None
+
+
+def _panel(options: dict[str, Any]) -> int:
+    import anyio
+    import attrs
+
+    from fanin.cli.reading import piped_context
+    from fanin.cli.taping import check_tapes, under_tape
+    from fanin.panel_file import read_panel
+
+    check_tapes(options)
+    if options["out"] is not None:
+        _check_writable(Path(options["out"]))
+    defaults = {name: options[name] for name in ("backend", "model") if options[name] is not None}
+    panel = read_panel(options["file"], defaults)
+    changed: dict[str, Any] = {"require_all": True} if options["require_all"] else {}
+    if options["max_chars"] is not None:
+        changed["max_chars"] = options["max_chars"]
+    panel = attrs.evolve(panel, **changed)
+    context = piped_context(quiet=options["quiet"])
+    report = under_tape(
+        options,
+        lambda: anyio.run(_hold, options, panel, context),
+        interrupted=lambda report: report.stopped_by == "interrupt",
+    )
+    _print(options, report)
+    return exit_code(report)
+
+
+async def _hold(options: dict[str, Any], panel: Panel, context: str | None) -> Report:
+    from fanin.cli.interrupts import stop_on_ctrl_c
+    from fanin.cli.panel_view import panel_view
+    from fanin.panels import panel as hold_panel
+    from fanin.seating import arranged
+    from fanin.terms import Interrupt
+
+    interrupt = Interrupt()
+    shown = panel_view(
+        [seat.path for seat in arranged(panel).seats()],
+        terminal=sys.stderr.isatty(),
+        quiet=options["quiet"],
+        verbose=options["verbose"],
+    )
+    with shown:
+        stop_on_ctrl_c(interrupt, shown)
+        return await hold_panel(
+            panel,
+            options["question"],
+            context=context or (),
+            backend=options["backend"],
+            model=options["model"],
+            base_url=options["base_url"],
+            seed=options["seed"],
+            concurrency=options["concurrency"],
+            timeout_s=options["timeout"],
+            deadline_s=options["deadline"],
+            retries=options["retries"],
+            max_wait_s=options["max_wait"],
+            price=options["price"],
+            watch=shown.watch,
+            interrupt=interrupt,
+        )
+
+
+def exit_code(report: Report) -> int:
+    """The exit code of a panel. Where several fit: interrupted, a report, the key, cut short, the others."""
+    from fanin.cli.exits import CUT_SHORT, DECIDED, INTERRUPTED, KEY, NOTHING_USABLE
+
+    if report.stopped_by == "interrupt":
+        return INTERRUPTED
+    if report.report is not None:
+        return DECIDED
+    if report.missing and all(each.kind == "auth" for each in report.missing):
+        return KEY
+    if report.stopped_by in ("deadline", "limit"):
+        return CUT_SHORT
+    return NOTHING_USABLE if report.outcome == "failed" else _NO_REPORT
+
+
+def _check_writable(path: Path) -> None:
+    """Raises InputError, before anything is paid for, where the report could not be written at the end."""
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise InputError("out", "a file that can be written", str(path))
+
+
+def _print(options: dict[str, Any], report: Report) -> None:
+    from fanin.cli.progress import say
+    from fanin.show import clean
+
+    there = report.report is not None or bool(report.parts)
+    if options["as_json"]:
+        _print_json(report)
+    elif there:
+        click.echo(clean(report.text))
+    else:
+        click.echo(f"fanin: {clean(report.text)}", err=True)
+    if options["out"] is not None and there:
+        try:
+            Path(options["out"]).write_text(f"{report.text}\n", "utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise FaninError(f"{options['out']} cannot be written: {error.strerror}") from None
+    if options["quiet"]:
+        return
+    for remark in report.remarks:
+        say(clean(remark))
+    say(summary(report))
+
+
+def summary(report: Report) -> str:
+    """One line: how many gave something, what the votes were, and what it took."""
+    from fanin.show import clean, count
+
+    gave = f"{len(report.parts)} of {count(len(report.agents), 'specialist')}"
+    parts = [f"{report.outcome.replace('_', ' ')}: {gave}"]
+    if report.tally is not None:
+        parts.append(f"votes {clean(report.tally.words)}")
+    if report.usage.input_tokens is not None and report.usage.output_tokens is not None:
+        parts.append(f"{report.usage.input_tokens:,} + {report.usage.output_tokens:,} tokens")
+    parts.append("price unknown" if report.cost_usd is None else f"US$ {report.cost_usd:.6f}")
+    return ", ".join(parts)
+
+
+def _print_json(report: Report) -> None:
+    """The object fanin.panel/1, one line. Pure ASCII where stdout cannot take more."""
+    text = report.to_json()
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        text = json.dumps(report.to_dict())
+    click.echo(text)

@@ -1,0 +1,305 @@
+"""The pace of one account and model: what was learnt, and when the next request may go.
+
+Every function takes the state, what happened and the time, and returns the next state. A limiter asks
+`outlook` (when may this request go, and what holds it until then), tells `sent` when it goes, and then
+what came of it: `answered`, `refused`, `failed` (it counted, and brought nothing) or `returned` (it
+never reached a bucket).
+
+What holds a request, in the order of trust:
+
+| from | by |
+| --- | --- |
+| a wait that was told | the gate |
+| the user's own limits | buckets that nothing moves |
+| headers | buckets that mirror the provider's |
+| refusals that no header foretold | a probe |
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from fanin.policy.pacing import gate as gates
+from fanin.policy.pacing import mirror, probing
+from fanin.policy.pacing.bracket import UNKNOWN, Bracket, of_reset
+from fanin.policy.pacing.gate import NO_GATE, Gate
+from fanin.policy.pacing.load import NOTHING, NOTHING_SENT, History, Load, Unit
+from fanin.policy.pacing.mirror import MINUTE_S, Around, Bucket
+from fanin.policy.pacing.noticing import Level, Refusal
+from fanin.policy.pacing.probing import Hit, Probe
+
+FIRST_TRIP_S = 0.25
+"""A request arrives within this time, until a shorter one was measured."""
+SHORTEST_TRIP_S = 0.004
+"""And no shorter one is believed: arrivals vary by more."""
+MOST_MARGIN_S = 0.02
+"""A request goes half a trip after it should fit, and this at most, since trips differ."""
+SHORT_WINDOW_S = 45.0
+"""A bucket that headers tell to fill faster is enforced as told. One that is told per minute may be
+enforced per second (OpenAI), so that its burst is let go as a probe lets it."""
+LONGEST_MINUTE_S = 120.0
+"""A bucket that takes longer to fill is a limit per hour or day."""
+TOLD_DOUBLING_S = 0.03
+"""The start doubles its pace in this time where a limit per minute is told."""
+
+
+@attrs.frozen
+class Ticket:
+    """A request that was let go."""
+
+    number: int
+    """The how-manieth it is, from 1."""
+    load: Load
+    """What was reserved for it."""
+    sent_s: float
+    """When."""
+
+
+@attrs.frozen
+class Outlook:
+    """When the next request may go, and what holds it until then."""
+
+    at_s: float
+    """The time; in the past where it may go now."""
+    why: str
+    """`retry-after`, `stagger`, `probing`, or the name of the limit: `requests`, `tokens`, `rpm`, `tpm`."""
+
+
+@attrs.frozen
+class Pace:
+    """The state. Times are seconds on one clock; where that goes back, the last time known holds."""
+
+    gate: Gate = NO_GATE
+    """What told waits hold."""
+    buckets: tuple[Bucket, ...] = ()
+    """The limits that are known: told by headers, or given by the user."""
+    probes: tuple[Probe, ...] = (Probe(),)
+    """The limits that are being found out, one a unit."""
+    history: History = NOTHING_SENT
+    """What was sent when."""
+    refused: Load = NOTHING
+    """What of it was taken from no bucket."""
+    count: int = 0
+    """Requests let go."""
+    began_s: float = -math.inf
+    """When the first of them went."""
+    trip_s: float = FIRST_TRIP_S
+    """The shortest time an answer took to come."""
+    stagger_s: float = 0.0
+    """So far apart requests go at least."""
+
+
+def limited(
+    pace: Pace,
+    now_s: float,
+    *,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    stagger_s: float = 0.0,
+    cap_s: float = 600.0,
+) -> Pace:
+    """The state under the user's own limits: requests and tokens a minute, each a bucket that holds a
+    minute's worth and refills evenly (as the providers' do), seconds between two starts, and the most
+    that the delay may grow to.
+
+    A limit that was given before and is the same keeps its level; None takes it away.
+    """
+    given: list[Bucket] = []
+    for name, unit, limit in (("rpm", "requests", rpm), ("tpm", "tokens", tpm)):
+        old = next((b for b in pace.buckets if b.given and b.name == name), None)
+        if old is not None and old.limit == limit:
+            given.append(old)
+        elif limit is not None:
+            level = limit if old is None else old.level(now_s) + limit - old.limit
+            rates = Bracket(limit / MINUTE_S, limit / MINUTE_S)
+            fresh = Bucket(name, unit, limit, rates, given=True)  # type: ignore[arg-type]
+            given.append(fresh.holding(level, now_s))
+    learnt = [b for b in pace.buckets if not b.given]
+    gate = attrs.evolve(pace.gate, cap_s=cap_s, delay_s=min(cap_s, pace.gate.delay_s))
+    return attrs.evolve(pace, gate=gate, buckets=(*given, *learnt), stagger_s=stagger_s)
+
+
+def outlook(pace: Pace, load: Load) -> Outlook:
+    """When a request may go, and what holds it longest."""
+    at_s, why = pace.gate.until_s, "retry-after"
+    if pace.stagger_s and pace.history.last_s + pace.stagger_s > at_s:
+        at_s, why = pace.history.last_s + pace.stagger_s, "stagger"
+    margin_s = min(pace.trip_s / 2, MOST_MARGIN_S)
+    for bucket in pace.buckets:
+        ready_s = bucket.ready_s(load.of(bucket.unit)) + (0.0 if bucket.given else margin_s)
+        if ready_s > at_s:
+            at_s, why = ready_s, bucket.name
+    for probe in pace.probes:
+        if _active(pace, probe):
+            ready_s = probe.ready_s(load.of(probe.unit)) + (margin_s if probe.phase == "hold" else 0.0)
+            if ready_s > at_s:
+                at_s, why = ready_s, "probing"
+    return Outlook(at_s, why)
+
+
+def _active(pace: Pace, probe: Probe) -> bool:
+    """Whether the probe holds anybody: the start only where nothing better is known."""
+    if probe.phase != "start":
+        return True
+    return not any(b.unit == "requests" and (b.given or b.window_s <= SHORT_WINDOW_S) for b in pace.buckets)
+
+
+def sent(pace: Pace, load: Load, now_s: float) -> tuple[Pace, Ticket]:
+    """A request goes."""
+    now_s = max(now_s, pace.history.last_s)
+    ticket = Ticket(pace.count + 1, load, now_s)
+    moved = Pace(
+        pace.gate,
+        tuple([bucket.taken(load.of(bucket.unit), now_s) for bucket in pace.buckets]),
+        tuple([_passed(pace, probe, load, now_s) for probe in pace.probes]),
+        pace.history.sent(load, now_s),
+        pace.refused,
+        pace.count + 1,
+        pace.began_s if pace.count else now_s,
+        pace.trip_s,
+        pace.stagger_s,
+    )
+    return moved, ticket
+
+
+def _passed(pace: Pace, probe: Probe, load: Load, now_s: float) -> Probe:
+    if not _active(pace, probe):
+        return probe
+    a_minute = any(b.unit == "requests" and b.window_s <= LONGEST_MINUTE_S for b in pace.buckets)
+    return probing.passed(
+        probe,
+        load.of(probe.unit),
+        (pace.history.total - pace.refused).of(probe.unit),
+        now_s,
+        previous_s=pace.history.last_s,
+        doubling_s=TOLD_DOUBLING_S if a_minute else probing.START_S,
+    )
+
+
+def answered(
+    pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float, *, used_tokens: float | None = None
+) -> Pace:
+    """An answer came, with these levels; `used_tokens` is what it really took, None where unknown.
+
+    What was reserved beyond that is given back to the user's own limit. Of their own buckets the
+    providers tell the level.
+    """
+    heard = _heard(pace, ticket, told, now_s)
+    buckets = heard.buckets
+    if used_tokens is not None:
+        rest = ticket.load.tokens - used_tokens
+        buckets = tuple(
+            [b.taken(-rest, now_s) if b.given and b.unit == "tokens" else b for b in heard.buckets]
+        )
+    return attrs.evolve(heard, gate=gates.succeeded(pace.gate), buckets=buckets)
+
+
+def failed(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> Pace:
+    """No usable answer came: a server error, a broken connection. It never touches the gate."""
+    return _heard(pace, ticket, told, now_s) if told else pace
+
+
+def returned(pace: Pace, ticket: Ticket, now_s: float) -> Pace:
+    """The request was never sent, or counted by nobody: what was reserved for it is given back."""
+    return _uncharged(pace, ticket, ticket.load, now_s)
+
+
+def refused(pace: Pace, ticket: Ticket, told: tuple[Level, ...], refusal: Refusal, now_s: float) -> Pace:
+    """The provider refused the request for a rate limit."""
+    gate = gates.refused(pace.gate, sent_s=ticket.sent_s, told_s=refusal.wait_s or 0.0, now_s=now_s)
+    pace = attrs.evolve(pace, gate=gate)
+    # It was sent all the same: the user's own limit of requests counts it.
+    uncharged = _uncharged(pace, ticket, Load(0, ticket.load.tokens), now_s)
+    pace = _heard(uncharged, ticket, told, now_s)
+    for bucket in pace.buckets:
+        if bucket.unit == refusal.unit and bucket.limit == refusal.limit and not bucket.given:
+            reset_s = next((level.reset_s for level in told if level.name == bucket.name), None)
+            moved = mirror.named(bucket, refusal, ticket.load.of(bucket.unit), reset_s, now_s)
+            return attrs.evolve(pace, buckets=_with(pace.buckets, moved))
+    if refusal.limit is None and any(level.remaining < ticket.load.of(level.unit) for level in told):
+        return pace  # the headers say which bucket it was, and it is mirrored by now
+    return _hit(pace, ticket, refusal, now_s)
+
+
+def _hit(pace: Pace, ticket: Ticket, refusal: Refusal, now_s: float) -> Pace:
+    """A refusal by a limit that no header tells."""
+    unit: Unit = refusal.unit if refusal.limit is not None and refusal.unit is not None else "requests"
+    probe = next((p for p in pace.probes if p.unit == unit), Probe(unit))
+    if probe.last is not None and ticket.sent_s <= probe.last.now_s:
+        moved = probe  # of an episode that is known
+    else:
+        moved = probing.hit(
+            probe,
+            Hit(
+                sent_s=ticket.sent_s,
+                now_s=now_s,
+                spent=(pace.history.total - pace.refused).of(unit),
+                requested=ticket.load.of(unit),
+                wait_s=refusal.wait_s,
+                exact=refusal.exact,
+                limit=refusal.limit,
+                began_s=pace.began_s,
+                resumed_s=math.inf if probe.last is None else pace.history.sent_after(probe.last.now_s),
+            ),
+        )
+    return attrs.evolve(pace, probes=(*[p for p in pace.probes if p.unit != unit], moved))
+
+
+def _uncharged(pace: Pace, ticket: Ticket, given: Load, now_s: float) -> Pace:
+    """The state after a request turned out to have been taken from no bucket, and so much of it not
+    from the user's own either."""
+    return attrs.evolve(
+        pace,
+        buckets=tuple(
+            [b.taken(-(given if b.given else ticket.load).of(b.unit), now_s) for b in pace.buckets]
+        ),
+        probes=tuple([_recounted(probe, ticket) for probe in pace.probes]),
+        refused=pace.refused + ticket.load,
+    )
+
+
+def _recounted(probe: Probe, ticket: Ticket) -> Probe:
+    if probe.last is None or ticket.sent_s > probe.last.now_s:
+        return probe
+    return probing.recounted(probe, ticket.load.of(probe.unit))
+
+
+def _with(buckets: tuple[Bucket, ...], moved: Bucket) -> tuple[Bucket, ...]:
+    if not any(bucket.name == moved.name for bucket in buckets):
+        return (*buckets, moved)
+    return tuple([moved if bucket.name == moved.name else bucket for bucket in buckets])
+
+
+def _heard(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> Pace:
+    """The state after an answer told the levels of buckets."""
+    trip_s = max(SHORTEST_TRIP_S, min(pace.trip_s, now_s - ticket.sent_s))
+    if not told:
+        return pace if trip_s == pace.trip_s else attrs.evolve(pace, trip_s=trip_s)
+    total = pace.history.total
+    before = pace.history.until(ticket.sent_s - trip_s)
+    soon = pace.history.until(ticket.sent_s + trip_s)
+    buckets = pace.buckets
+    for level in told:
+        unit = level.unit
+        around = Around(
+            ticket.number,
+            ticket.sent_s,
+            trip_s,
+            (total - soon).of(unit),
+            (total - before - ticket.load).of(unit),
+        )
+        old = next((bucket for bucket in buckets if bucket.name == level.name), None)
+        buckets = _with(buckets, mirror.mirrored(old or _new(pace, level, now_s), level, around, now_s))
+    return attrs.evolve(pace, buckets=buckets, trip_s=trip_s)
+
+
+def _new(pace: Pace, level: Level, now_s: float) -> Bucket:
+    """A bucket that was full when the first request went."""
+    used = level.limit - level.remaining
+    rates = UNKNOWN if level.reset_s is None else of_reset(used, level.reset_s, level.quantum_s)
+    bucket = Bucket(level.name, level.unit, level.limit, rates)
+    charged = (pace.history.total - pace.refused).of(level.unit)
+    refilled = bucket.rate * (now_s - pace.began_s) if pace.began_s > -math.inf else 0.0
+    return bucket.holding(level.limit - charged + refilled, now_s)

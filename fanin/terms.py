@@ -1,0 +1,57 @@
+"""How long and how often calls are tried, and the way to stop them all."""
+
+from __future__ import annotations
+
+import anyio
+import attrs
+
+from fanin.values import in_range, optional, whole
+
+_POSITIVE = in_range(1e-9, 1e9, "a number of seconds above 0, and 1e9 at most")
+_LIMIT = in_range(1e-3, 1e9, "a number above 0 a minute, and 1e9 at most")
+
+
+@attrs.frozen
+class Terms:
+    """How long and how often calls are tried."""
+
+    concurrency: int = attrs.field(default=8, validator=whole(1, 10_000))
+    """Calls in flight at once."""
+    timeout_s: float = attrs.field(default=120.0, validator=_POSITIVE)
+    """The longest one call may take, as a whole."""
+    deadline_s: float | None = attrs.field(default=None, validator=optional(_POSITIVE))
+    """The longest the whole job may take; beats everything. None: no end."""
+    retries: int = attrs.field(default=4, validator=whole(0, 100))
+    """Calls after the first that errors may cost; waiting out a rate limit costs none."""
+    max_wait_s: float = attrs.field(default=600.0, validator=_POSITIVE)
+    """A told wait longer than this is not waited out."""
+    rpm: float | None = attrs.field(default=None, validator=optional(_LIMIT))
+    """Requests a minute and model that are allowed at most, whatever the provider says."""
+    tpm: float | None = attrs.field(default=None, validator=optional(_LIMIT))
+    """Tokens a minute and model, read and written."""
+    stagger_s: float = attrs.field(default=0.0, validator=in_range(0, 3600, "a number of seconds, 0 to 3600"))
+    """Calls of a model begin so far apart at least."""
+
+
+USUAL = Terms()
+"""The terms where none are given."""
+
+
+class Interrupt:
+    """A way to stop a job from outside: nothing new is asked, what is in flight is cut."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._scopes: list[anyio.CancelScope] = []
+
+    def stop(self) -> None:
+        """Stops the job this was given to, now or when it begins. From its own event loop only."""
+        self.requested = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    def covers(self, scope: anyio.CancelScope) -> None:
+        """That scope is cancelled when the interrupt comes."""
+        self._scopes.append(scope)
+        if self.requested:
+            scope.cancel()
