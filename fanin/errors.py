@@ -10,6 +10,8 @@ FaninError                 something is wrong before the first call, or with a t
 |-- EventLoopError         the backend does not run on this event loop
 |-- CassetteError          a tape that cannot be read, written or trusted
 |   `-- CassetteMissError  a request that the tape being replayed does not hold
+|-- RecordError            a kept run that cannot be read, or is not there
+|-- LogError               the log of kept runs that cannot be read or written
 |-- JournalError           a batch's journal that cannot be read, written or had for oneself
 |-- OutputError            rows that can be written no more                  exit code 1
 |-- NetworkBlockedError    a connection that leaves this machine, where that is not allowed
@@ -135,6 +137,19 @@ class CassetteError(FaninError):
 
 class CassetteMissError(CassetteError):
     """A request that the tape `path` does not hold; `problem` names the nearest one and what differs."""
+
+
+class RecordError(FaninError):
+    """A kept run that cannot be read, or that there is none of."""
+
+
+class LogError(FaninError):
+    """The log `path` of kept runs cannot be read or written."""
+
+    def __init__(self, path: str, problem: str, *, mend: str | None = None) -> None:
+        super().__init__(f"{path}: {problem}", mend=mend)
+        self.path = path
+        self.problem = problem
 
 
 class JournalError(FaninError):

@@ -480,18 +480,24 @@ def test_the_first_call_of_a_context_is_answered_before_the_others_are_made(loop
 
 
 def kept(
-    path: Path, questions: Any, reply: Callable[[Request], Reply] = odd, **options: Any
+    path: Path,
+    questions: Any,
+    reply: Callable[[Request], Reply] = odd,
+    loop: str = "asyncio",
+    **options: Any,
 ) -> tuple[Ended, int]:
     """A session with a journal, and how many calls it made."""
     backend = Scripted(reply, limited=False)
     options = {"journal": path, "resume": True, "runs": 3, "jobs": 4, **options}
-    return anyio.run(lambda: collect(questions, backend, **options)), len(backend.sent)
+    ended = anyio.run(lambda: collect(questions, backend, **options), backend=loop)
+    return ended, len(backend.sent)
 
 
-def test_what_is_in_the_journal_is_not_asked_again(tmp_path: Path) -> None:
-    first, calls = kept(tmp_path / "j", items(20))
+@both_loops
+def test_what_is_in_the_journal_is_not_asked_again(loop: str, tmp_path: Path) -> None:
+    first, calls = kept(tmp_path / "j", items(20), loop=loop)
     assert calls == 60
-    again, calls = kept(tmp_path / "j", items(20))
+    again, calls = kept(tmp_path / "j", items(20), loop=loop)
     assert calls == 0
     assert sorted(row.line for row in again.rows) == sorted(row.line for row in first.rows)
     assert (again.standing.recalled, again.standing.calls, again.standing.maybe_twice) == (60, 0, 0)

@@ -20,6 +20,7 @@ import fanin
 from fanin import Agent, CallError, Completion, InputError, Message, Report, Usage
 from fanin.answers import Choice, YesNo
 from fanin.backend import Capabilities
+from fanin.limiter import SHARED
 from fanin.panels import PanelEvent, panel
 from fanin.policy.pricing import Price
 from fanin.seating import AGGREGATOR, Panel, arranged
@@ -53,6 +54,7 @@ def replying(replies: dict[str, Reply], report: Reply = "the report") -> Callabl
 def held(
     agents: Panel | Sequence[Any], backend: Any, loop: str = "asyncio", query: str = QUERY, **options: Any
 ) -> Report:
+    SHARED.clear()  # an event loop of virtual time begins at 0 s, and a pace would remember another's
     return run_virtual(loop, partial(panel, agents, query, backend=backend, **options))
 
 

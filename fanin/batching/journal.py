@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeAlias
@@ -238,23 +238,22 @@ def _lock(held: int, path: Path) -> None:
 
 
 def _opened(path: Path, resume: bool, durable: bool, jobs: int) -> Journal:
-    with _told(path):
+    with _told(path), ExitStack() as unless_opened:
         writing = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            fresh = _prepare(writing, path, durable=durable)
-            held = writing.execute("SELECT EXISTS (SELECT * FROM calls)").fetchone()[0]
-            if held and not resume:
-                raise JournalError(
-                    str(path),
-                    "it holds the calls of an earlier batch",
-                    mend="Resume that batch, or remove the file to pay for its calls again.",
-                )
-            journal = Journal(path, writing, resumed=bool(held) and not fresh)
-            writing.execute("INSERT INTO sessions (lost) VALUES (?)", (jobs,))
-        except BaseException:
-            writing.close()
-            raise
-    return journal
+        unless_opened.callback(writing.close)
+        _prepare(writing, path, durable=durable)
+        [held] = writing.execute("SELECT EXISTS (SELECT * FROM calls)").fetchone()
+        if held and not resume:
+            raise JournalError(
+                str(path),
+                "it holds the calls of an earlier batch",
+                mend="Resume that batch, or remove the file to pay for its calls again.",
+            )
+        journal = Journal(path, writing, resumed=bool(held))
+        unless_opened.callback(journal.close)
+        writing.execute("INSERT INTO sessions (lost) VALUES (?)", (jobs,))
+        unless_opened.pop_all()
+        return journal
 
 
 @contextmanager
@@ -268,8 +267,8 @@ def _told(path: Path) -> Iterator[None]:
         raise JournalError(str(path), problem) from error
 
 
-def _prepare(writing: sqlite3.Connection, path: Path, *, durable: bool) -> bool:
-    """Makes the tables of a new file; True where it was new. Raises JournalError for what is no journal."""
+def _prepare(writing: sqlite3.Connection, path: Path, *, durable: bool) -> None:
+    """Makes the tables of a new file. Raises JournalError for what is no journal, or a damaged one."""
     pragma = {
         name: writing.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("application_id", "user_version", "schema_version")
@@ -293,7 +292,6 @@ def _prepare(writing: sqlite3.Connection, path: Path, *, durable: bool) -> bool:
         [found] = writing.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise JournalError(str(path), f"it is damaged ({found})")
-    return fresh
 
 
 def _indexed(path: Path) -> sqlite3.Connection:

@@ -71,7 +71,7 @@ def is_header_like(line: str) -> bool:
     bare = "".join(
         char
         for char in unicodedata.normalize("NFKC", line).translate(_LOOK_ALIKES)
-        if not char.isspace() and unicodedata.category(char) not in ("Cf", "Mn", "Me", "Cc")
+        if not char.isspace() and unicodedata.category(char)[0] not in "CMZ"
     )
     return _HEADER_SIGN.match(bare) is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import attrs
@@ -101,6 +102,23 @@ class History:
             if chunk and chunk[-1][0] > at_s:
                 return chunk[bisect_right(chunk, at_s, key=_time)][0]
         return math.inf
+
+    def newest(self, count: int) -> tuple[tuple[float, Load], ...]:
+        """The newest entries, oldest first; so many, or all there are."""
+        entries: list[_Entry] = []
+        for chunk in (self._open, *reversed(self._full)):
+            if len(entries) >= count:
+                break
+            entries = [*chunk, *entries]
+        return tuple(entries[-count:])
+
+    @classmethod
+    def of(cls, entries: Sequence[tuple[float, Load]], total: Load) -> History:
+        """The record that holds these entries, oldest first; what was sent before them is forgotten."""
+        chunks = [tuple(entries[at : at + CHUNK]) for at in range(0, len(entries), CHUNK)]
+        if not chunks:
+            return cls(total)
+        return cls(total, tuple(chunks[:-1]), chunks[-1])
 
     def _chunk(self, at_s: float) -> tuple[_Entry, ...]:
         if self._full and (not self._open or at_s < self._open[0][0]):

@@ -1,0 +1,129 @@
+"""JSON as models write it: found in a reply, parsed strictly, and written in one way.
+
+The grammar is RFC 8259's and nothing wider: no NaN, no comments, no trailing comma, and a key that comes twice
+with two values has none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from fanin.answers.normal import quote
+
+MAX_CHARS = 1_000_000
+"""The most characters of a document."""
+MAX_DEPTH = 64
+"""The deepest that lists and objects may stand in one another."""
+
+Path: TypeAlias = "tuple[str | int, ...]"
+"""The keys and places that lead to a value; empty for the whole."""
+
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
+_FENCE = re.compile(r"^[ \t>]{0,12}(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
+
+
+@attrs.frozen
+class Broken:
+    """Stands where a value of a document cannot be used."""
+
+    reason: str
+    """Why, in a few words."""
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = _Absent()
+"""Stands where a document has no value."""
+
+
+class BadJsonError(ValueError):
+    """A text is no JSON document that can be used; its text says why."""
+
+
+def parse_json(text: str) -> Any:
+    """The document that a text is; where a key comes twice with two values stands a `Broken`.
+
+    Raises BadJsonError: no JSON, longer than MAX_CHARS, nested deeper than MAX_DEPTH, or a number that is
+    infinite or has thousands of digits. Takes time in proportion to the text.
+    """
+    if len(text) > MAX_CHARS:
+        raise BadJsonError(f"longer than {MAX_CHARS:,} characters")
+    if _depth(text) > MAX_DEPTH:
+        raise BadJsonError(f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant)
+    except BadJsonError:
+        raise
+    except json.JSONDecodeError as error:
+        raise BadJsonError(f"no JSON (line {error.lineno}, column {error.colno}: {error.msg})") from None
+    except ValueError:
+        raise BadJsonError("a number of thousands of digits") from None
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for found in _BRACKET.finditer(text):
+        depth += bool(found[1]) - bool(found[2])
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise BadJsonError(f"the number {quote(digits, 20)} is beyond all bounds")
+    return number
+
+
+def _no_constant(name: str) -> float:
+    raise BadJsonError(f"{name} is no JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in seen and canonical_json(seen[key]) != canonical_json(value):
+                found[key] = Broken("the key comes twice, with two values")
+            seen.setdefault(key, value)
+    return found
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of a value: sorted keys, no white space, every character as it is."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_mark)
+
+
+def _mark(value: Any) -> Any:
+    return {"broken": value.reason} if isinstance(value, Broken) else repr(value)
+
+
+def pointer(path: Path) -> str:
+    """The path as a JSON Pointer (RFC 6901): `/items/0/unit~1price`."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+
+
+def json_block(reply: str) -> str | None:
+    """The JSON text of a reply without thoughts: its last fenced block, else the reply itself where it
+    begins as an object or a list; None where there is neither."""
+    opened: re.Match[str] | None = None
+    block = None
+    for fence in _FENCE.finditer(reply):
+        if opened is None:
+            opened = fence
+        elif fence[1].startswith(opened[1]) and not fence[2]:
+            block = reply[opened.end() : fence.start()]
+            opened = None
+    if block is not None:
+        return block.strip()
+    alone = reply.strip()
+    return alone if alone.startswith(("{", "[")) else None
