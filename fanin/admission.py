@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from http import HTTPStatus
 
 import attrs
 
 from fanin.clock import Clock
 from fanin.errors import CallError
 from fanin.limiter import Limiter, TooLong
+from fanin.places import Place
 from fanin.policy import pacing
 from fanin.policy.estimating import estimated_tokens
 from fanin.policy.pacing import Load, Outlook, Ticket
@@ -29,8 +31,11 @@ class Admission:
     """No call begins later than this."""
     waiting: Callable[[Outlook, float], None]
     """Is told what holds the request, and for how many seconds."""
+    at_once: int | None = None
+    """The server lets what is more than this wait; None: it does not."""
     _place: int = attrs.field(init=False)
     _ticket: Ticket | None = attrs.field(init=False, default=None)
+    _room: Place | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self._place = self.limiter.place()
@@ -45,8 +50,30 @@ class Admission:
 
     async def granted(self) -> TooLong | None:
         """Waits until a call may begin; TooLong where that would take longer than the terms allow."""
+        await self._enter()
+        try:
+            granted = await self._admitted()
+        except BaseException:
+            self.dropped()
+            raise
+        if isinstance(granted, TooLong):
+            self.dropped()
+            return granted
+        self._ticket = granted
+        return None
+
+    async def _enter(self) -> None:
+        """Takes one of the server's places, where it has only so many."""
+        if self.at_once is None:
+            return
+        places = self.limiter.places(self.at_once)
+        if places.crowd.full:
+            self.waiting(Outlook(math.inf, "places"), 0.0)
+        self._room = await places.enter()
+
+    async def _admitted(self) -> Ticket | TooLong:
         tokens = estimated_tokens(self.request.messages) + (self.request.max_tokens or 0)
-        granted = await self.limiter.admit(
+        return await self.limiter.admit(
             Load(1, tokens),
             self.clock,
             place=self._place,
@@ -54,15 +81,17 @@ class Admission:
             max_wait_s=self.terms.max_wait_s,
             waiting=self.waiting,
         )
-        if isinstance(granted, TooLong):
-            return granted
-        self._ticket = granted
-        return None
+
+    def dropped(self) -> None:
+        """The call was cut short: its place is free again."""
+        if self._room is not None and self.at_once is not None:
+            self.limiter.places(self.at_once).left(self._room)
 
     def settle(self, answer: Completion | CallError) -> None:
         """Tells the limiter what came of the call that was granted last."""
         ticket, now_s = self._ticket, self.clock.now_s()
         assert ticket is not None
+        self._leave(answer, now_s - ticket.sent_s)
         if isinstance(answer, Completion):
             self.limiter.answered(ticket, answer.headers, now_s, _tokens(answer.usage))
         elif answer.kind == "rate_limit" and not answer.final:
@@ -72,6 +101,17 @@ class Admission:
             self.limiter.returned(ticket, now_s)
         else:
             self.limiter.failed(ticket, answer.headers, now_s)
+
+    def _leave(self, answer: Completion | CallError, took_s: float) -> None:
+        if self._room is None or self.at_once is None:
+            return
+        places = self.limiter.places(self.at_once)
+        if isinstance(answer, Completion):
+            places.answered(self._room, took_s)
+        elif answer.kind == "timeout" or answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            places.overrun(self._room)
+        else:
+            places.left(self._room)
 
 
 def _tokens(used: Usage) -> int | None:

@@ -30,6 +30,9 @@ class Capabilities:
     """Tells the log-probabilities of an answer's tokens, at least for some models."""
     tools: bool = False
     """Passes on a request's tools and gives back tool calls; told in the prompt where the model has none."""
+    at_once: int | None = None
+    """Takes so many requests at once, as far as is known beforehand, and lets more of them wait without a
+    word; how many it really takes is found out. None: as many as come."""
 
 
 @runtime_checkable

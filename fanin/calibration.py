@@ -280,9 +280,18 @@ def read_calibration(path: str) -> Calibration:
     """The calibration in a file. Raises FaninError: no such file, no calibration, another version of it,
     or numbers that cannot be."""
     try:
-        found = json.loads(Path(path).read_text("utf-8-sig"))
+        text = Path(path).read_text("utf-8-sig")
     except OSError as error:
         raise FaninError(f"{path}: it cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise FaninError(f"{path}: it is no calibration file", mend=_MAKE) from None
+    return calibration_from(text, path)
+
+
+def calibration_from(text: str, path: str) -> Calibration:
+    """Like `read_calibration`, from a text that is at hand; `path` names it in errors."""
+    try:
+        found = json.loads(text)
     except (ValueError, RecursionError):
         raise FaninError(f"{path}: it is no calibration file", mend=_MAKE) from None
     schema = found.get("schema") if isinstance(found, dict) else None

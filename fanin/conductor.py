@@ -204,10 +204,7 @@ class Conductor:
             asked = request
             if begun.attempts > 1 or tried.without:
                 asked = attrs.evolve(request, attempt=begun.attempts, without=tried.without)
-            answer = await self._call(asked)
-            self._note(answer)
-            if admission is not None:
-                admission.settle(answer)
+            answer = await self._answer(asked, admission)
             if isinstance(answer, Completion):
                 self._tell("answered", request.index)
                 return Sample(request.index, answer, begun.attempts, tried.without)
@@ -238,7 +235,8 @@ class Conductor:
         def waiting(outlook: Outlook, wait_s: float) -> None:
             self._tell("limit", request.index, wait_s, outlook.why)
 
-        return Admission(limiter, request, self._clock, self._terms, self._ends_s, waiting)
+        at_once = self._backend.capabilities.at_once
+        return Admission(limiter, request, self._clock, self._terms, self._ends_s, waiting, at_once)
 
     def _too_long(self, request: Request, too_long: TooLong) -> Failure | None:
         """The outcome of a request that the limiter will not let go in time."""
@@ -251,6 +249,19 @@ class Conductor:
         )
         self._tell("failed", request.index, detail=message)
         return Failure(request.index, "rate_limit", message, attempts, exhausted=True)
+
+    async def _answer(self, asked: Request, admission: Admission | None) -> Completion | CallError:
+        """What came of one call, told to the tape and to the limiter."""
+        try:
+            answer = await self._call(asked)
+        except BaseException:
+            if admission is not None:
+                admission.dropped()
+            raise
+        self._note(answer)
+        if admission is not None:
+            admission.settle(answer)
+        return answer
 
     async def _call(self, request: Request) -> Completion | CallError:
         answer: object = None

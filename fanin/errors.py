@@ -172,6 +172,10 @@ class OutputError(FaninError):
         self.problem = problem
 
 
+class SharedPaceWarning(UserWarning):
+    """The pace is not shared with other processes as it should be; the runs go on, with a pace of their own."""
+
+
 class NetworkBlockedError(FaninError):
     """Something tried to reach `host`, which is not this machine, while the network was blocked."""
 

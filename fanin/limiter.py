@@ -20,6 +20,7 @@ import anyio.lowlevel
 import attrs
 
 from fanin.clock import Clock
+from fanin.places import Places
 from fanin.policy import pacing
 from fanin.policy.pacing import Level, Load, Outlook, Pace, Refusal, Ticket
 
@@ -74,6 +75,14 @@ class Limiter:
         self._first: _Waiter | None = None
         self._places = itertools.count()
         self._refused: tuple[str, ...] = ()
+        self._rooms: Places | None = None
+
+    def places(self, at_once: int) -> Places:
+        """The places of a server that lets what is too much wait; `at_once` are taken to be there first."""
+        with self._lock:
+            if self._rooms is None:
+                self._rooms = Places(at_once)
+            return self._rooms
 
     @property
     def pace(self) -> Pace:

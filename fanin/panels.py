@@ -203,7 +203,7 @@ class _Work:
 
     async def _fan_in(self, work: Round, query: str, came: Sequence[AgentRun | Report]) -> Report:
         report = gathered(work.panel, query, came)
-        if report.outcome != "failed":
+        if report.outcome != "failed" and self.desks.by != "interrupt":
             message = synthesis(
                 query,
                 report.parts,

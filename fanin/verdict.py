@@ -120,15 +120,15 @@ class Verdict:
             "confidence_kind": self.confidence_kind,
             "pattern": self.pattern,
             "advice": self.advice,
-            "stopped": attrs.asdict(self.stopped),
+            "stopped": attrs.asdict(self.stopped, recurse=False),
             "votes": dict(self.votes),
-            "runs": attrs.asdict(self.runs),
+            "runs": attrs.asdict(self.runs, recurse=False),
             "ballots": [_plain(ballot) for ballot in self.ballots],
             "failures": [
                 {"index": f.index, "kind": f.kind, "message": f.message, "attempts": f.attempts}
                 for f in self.failures
             ],
-            "usage": attrs.asdict(self.usage),
+            "usage": attrs.asdict(self.usage, recurse=False),
             "cost_usd": self.cost_usd,
             "backend": self.backend,
             "models": list(self.models),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,6 +180,29 @@ def test_verbose_shows_every_call(run: Run) -> None:
 def test_nothing_that_moves_the_cursor_reaches_the_terminal(run: Run) -> None:
     ended = run("a,b,red \x1b[31mtext", "-q")
     assert ended.out == "red \\x1b[31mtext\n"
+
+
+@pytest.mark.slow
+def test_ctrl_c_prints_what_is_there() -> None:
+    Path("panel.toml").write_text(PANEL, "utf-8")
+    words = ["panel", "panel.toml", "Is it?", "--backend", "fake", "-m", "from ann,b@60,c"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "fanin", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any("Ann completed" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == (
+        "Without Bob (interrupted): Cut short: it was interrupted.\n"
+        "There is no report. What the specialists gave:\n\n=== Ann ===\nfrom ann\n"
+    )
+    assert "fanin: stopping; what is there is reported" in err
 
 
 # --- the live view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from itertools import product
+from itertools import combinations_with_replacement, product
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stopping_cases import asked_of, seen_after, waves_of
 from strategies_votes import FAILED, SPOILED, tally_of
 
-from fanin.policy.stopping import Seen, next_wave, parse_rule
+from fanin.policy.stopping import Rule, Seen, next_wave, parse_rule
 from fanin.stages.grade import grade
 
 Counts = tuple[int, ...]
@@ -132,3 +132,24 @@ def test_a_quorum_out_of_reach_is_decided() -> None:
     assert next_wave(rule, seen_after(["a", None])) > 0
     assert rule.satisfied(seen_after(["a", None, None]))
     assert verdict((1, 0, 0, 0, 2, 0), 6, 8) == ("no_quorum", None, "none")
+
+
+@pytest.mark.parametrize("text", ["decided", "decided:winner"])
+@pytest.mark.parametrize("quorum", [None, 1, 3, 5])
+def test_a_wave_is_as_many_runs_as_could_settle_it_and_no_more(text: str, quorum: int | None) -> None:
+    rule = parse_rule(text, runs=6, quorum=quorum)
+    for asked in range(6):
+        for said in combinations_with_replacement("abc_", asked):
+            seen = seen_after([None if one == "_" else one for one in said])
+            if not rule.satisfied(seen):
+                settling = (more for more in range(1, 6 - asked) if _settled(rule, said, more))
+                assert rule.soonest(seen) == next(settling, 6 - asked)
+
+
+def _settled(rule: Rule, said: tuple[str, ...], more: int) -> bool:
+    """Whether some outcome of `more` further runs satisfies the rule."""
+    further = combinations_with_replacement("abcd_", more)
+    return any(
+        rule.satisfied(seen_after([None if one == "_" else one for one in (*said, *after)]))
+        for after in further
+    )

@@ -42,6 +42,10 @@ __all__ = ["OllamaBackend", "completion", "host_and_port", "open_backend", "requ
 
 _CLOUD = "https://ollama.com"
 _START = "Is Ollama running there? Start it with: ollama serve"
+USUAL_AT_ONCE = 4
+"""Requests at once that a server is taken to carry out where it does not say."""
+MOST_AT_ONCE = 1_000
+"""A larger number is taken for a mistake."""
 _FINISH: dict[str, Finish] = {"stop": "stop", "length": "length"}
 _THINK: dict[str, str | bool] = {"none": False, "minimal": "low", "xhigh": "high"}
 """Efforts that Ollama words otherwise: its levels are `low`, `medium` and `high`."""
@@ -62,7 +66,18 @@ def open_backend(
     address = host_address(base_url, key=key, environ=environ)
     if address.base_url == _CLOUD and address.authorization is None and not replaying:
         raise MissingKeyError("ollama", KEY_VARIABLE)
-    return OllamaBackend(address, replaying=replaying)
+    at_once = None if address.base_url == _CLOUD else _at_once(environ)
+    return OllamaBackend(address, replaying=replaying, at_once=at_once)
+
+
+def _at_once(environ: Mapping[str, str]) -> int:
+    """How many requests the server is first taken to carry out at once.
+
+    `OLLAMA_NUM_PARALLEL` is the server's own setting; 0 leaves it to the server, which then takes up to
+    four where memory allows (Ollama, FAQ, "How does Ollama handle concurrent requests?").
+    """
+    told = environ.get("OLLAMA_NUM_PARALLEL", "").strip()
+    return int(told) if told.isdecimal() and 1 <= int(told) <= MOST_AT_ONCE else USUAL_AT_ONCE
 
 
 def parameters(request: Request) -> dict[str, str]:
@@ -162,9 +177,11 @@ def _last_value(body: bytes) -> object:
 class OllamaBackend:
     """A backend that speaks Ollama's native API."""
 
-    def __init__(self, address: Address, *, replaying: bool = False) -> None:
+    def __init__(self, address: Address, *, replaying: bool = False, at_once: int | None = None) -> None:
         self.name: str = "ollama"
-        self.capabilities = Capabilities(structured=True, max_temperature=2.0, tools=True, logprobs=True)
+        self.capabilities = Capabilities(
+            structured=True, max_temperature=2.0, tools=True, logprobs=True, at_once=at_once
+        )
         self.account: str = address.account
         self.base_url: str | None = address.base_url
         self._replaying = replaying

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from fanin.answers.json_text import ABSENT, Path, canonical_json
+from fanin.answers.json_text import canonical_json
 from fanin.errors import InputError
 
 MAX_FIELDS = 2000
@@ -176,10 +176,12 @@ class _Reading:
     def array(
         self, flat: Mapping[str, Any], nullable: bool, at: tuple[str, ...], inside: tuple[str, ...]
     ) -> Array:
-        item = self.node(flat.get("items", True), (*at, "*"), inside, 0)
+        items, first_items = flat.get("items", True), flat.get("prefixItems", ())
+        if isinstance(items, list):  # as drafts before 2020-12 write it
+            items, first_items = flat.get("additionalItems", True), items
+        item = self.node(items, (*at, "*"), inside, 0)
         first = tuple(
-            self.node(schema, (*at, str(place)), inside, 0)
-            for place, schema in enumerate(flat.get("prefixItems", ()))
+            self.node(schema, (*at, str(place)), inside, 0) for place, schema in enumerate(first_items)
         )
         path = "".join(f"/{step}" for step in at)
         self.lists.add(path)
@@ -199,8 +201,8 @@ class _Reading:
         if not isinstance(schema, Mapping):
             raise InputError("schema", "made of objects, true and false", schema)
         found: dict[str, Any] = {}
-        entered: list[str] = []
-        for part in self.parts(schema, entered, inside):
+        entered: dict[str, None] = {}
+        for part in self.parts(schema, entered, inside, ()):
             properties = {**found.get("properties", {}), **part.get("properties", {})}
             required = [*found.get("required", ()), *part.get("required", ())]
             found |= part
@@ -209,21 +211,23 @@ class _Reading:
             found["required"] = required
         return found, tuple(entered)
 
-    def parts(self, schema: Any, entered: list[str], inside: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
-        """What the subschema is made of, what it refers to first."""
+    def parts(
+        self, schema: Any, entered: dict[str, None], inside: tuple[str, ...], trail: tuple[str, ...]
+    ) -> Iterator[Mapping[str, Any]]:
+        """What the subschema is made of, what it refers to first; `trail`: the references that led here."""
         if not isinstance(schema, Mapping):
             return
         reference = schema.get("$ref")
         if reference is not None:
-            if reference in entered:
+            if reference in trail:
                 raise InputError("schema", "without references in a circle", reference)
-            entered.append(reference)
             target = self.target(reference)
+            entered[reference] = None
             # Where it leads back to what is being read, nobody looks at what stands there.
             if reference not in inside:
-                yield from self.parts(target, entered, inside)
+                yield from self.parts(target, entered, inside, (*trail, reference))
         for part in schema.get("allOf", ()):
-            yield from self.parts(part, entered, inside)
+            yield from self.parts(part, entered, inside, trail)
         yield {name: value for name, value in schema.items() if name not in ("$ref", "allOf")}
 
     def target(self, reference: Any) -> Any:
@@ -292,23 +296,3 @@ def has_lists(node: Node) -> bool:
     if isinstance(node, Object):
         return any(has_lists(member.node) for member in node.members)
     return isinstance(node, Array)
-
-
-def locate(node: Node, path: Path) -> Node | None:
-    """What the shape says of the value at a path; None where it says nothing."""
-    for step in path:
-        if isinstance(node, Object):
-            found = next((member.node for member in node.members if member.name == step), node.rest)
-        elif isinstance(node, Array) and isinstance(step, int):
-            found = node.first[step] if step < len(node.first) else node.item
-        else:
-            return None
-        if found is None:
-            return None
-        node = found
-    return node
-
-
-def is_open(value: Any) -> bool:
-    """Whether there is nothing: no value, or null."""
-    return value is ABSENT or value is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -92,19 +93,69 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: dict[str, Any] = {}
         for key, value in pairs:
-            if key in seen and canonical_json(seen[key]) != canonical_json(value):
+            if key in seen and repr(seen[key]) != repr(value):
                 found[key] = Broken("the key comes twice, with two values")
             seen.setdefault(key, value)
     return found
 
 
 def canonical_json(value: Any) -> str:
-    """The one spelling of a value: sorted keys, no white space, every character as it is."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_mark)
+    """The one spelling of a value: sorted keys, no white space, every character as it is.
+
+    Raises TypeError where a `Broken` is in it.
+    """
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _mark(value: Any) -> Any:
-    return {"broken": value.reason} if isinstance(value, Broken) else repr(value)
+def broken_at(document: Any, problems: Sequence[tuple[Path, str]]) -> Any:
+    """The document with a `Broken` at every path, and below none; what is missing there is put there.
+
+    It is changed in place. Where a path leads on into a value that is none of its kind, that is broken.
+    """
+    for path, reason in sorted(problems, key=lambda problem: len(problem[0])):
+        place: Any = document
+        for step in path[:-1]:
+            below = _below(place, step)
+            if below is None:
+                break
+            place = below
+        else:
+            if not path:
+                return Broken(reason)
+            _put(place, path[-1], reason)
+    return document
+
+
+def _below(place: Any, step: str | int) -> Any:
+    if isinstance(place, dict):
+        return place.get(str(step))
+    return place[step] if isinstance(place, list) and isinstance(step, int) and step < len(place) else None
+
+
+def _put(place: Any, step: str | int, reason: str) -> None:
+    if isinstance(place, dict):
+        if not isinstance(place.get(str(step)), Broken):
+            place[str(step)] = Broken(reason)
+    elif isinstance(place, list) and isinstance(step, int) and step < len(place):
+        place[step] = Broken(reason)
+
+
+def without_broken(value: Any) -> tuple[Any, list[tuple[Path, str]]]:
+    """A copy without what is `Broken`, and where that was. A whole that is broken is None."""
+    found: list[tuple[Path, str]] = []
+
+    def copied(part: Any, path: Path) -> Any:
+        if isinstance(part, dict):
+            kept = {}
+            for key, below in part.items():
+                if isinstance(below, Broken):
+                    found.append(((*path, key), below.reason))
+                else:
+                    kept[key] = copied(below, (*path, key))
+            return kept
+        return [copied(below, (*path, at)) for at, below in enumerate(part)] if isinstance(part, list) else part
+
+    return copied(value, ()), found
 
 
 def pointer(path: Path) -> str:

@@ -10,6 +10,8 @@ import attrs
 
 from fanin.verdict import escape_unprintable
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 
 @attrs.frozen
 class Row:
@@ -37,5 +39,5 @@ class Row:
         """
         named = {} if self.id is None else {"id": self.id}
         rest = {"line": self.number, "error": self.error} if self.object is None else self.object
-        text = json.dumps({**named, **rest}, ensure_ascii=False)
+        text = _encode({**named, **rest})
         return f"{escape_unprintable(text)}\n".encode("utf-8", "surrogatepass")

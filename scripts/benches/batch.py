@@ -150,7 +150,7 @@ def beside_peers(count: int, rounds: int) -> None:
     """The second table."""
     names = [name for name, (_, package) in PEERS.items() if installed(package)]
     best = dict.fromkeys(names, [float("inf")] * 3)
-    with process(str(HERE.with_name("server.py"))) as server:
+    with process(str(HERE.with_name("server.py")), "--no-limits") as server:
         port = told(server).strip()
         for _ in range(rounds):
             for name in names:

@@ -1,7 +1,8 @@
 """A chat server that costs its client nothing but the call: the same answer to everything, at once.
 
 Speaks just enough HTTP/1.1 for keep-alive clients on 127.0.0.1, in the shapes of OpenAI's, Groq's and
-Ollama's chat APIs. Prints its port, and ends when its stdin does.
+Ollama's chat APIs. Prints its port, and ends when its stdin does. With `--no-limits` it tells no rate
+limits, which a client might obey.
 """
 
 from __future__ import annotations
@@ -48,9 +49,13 @@ OLLAMA_SHOW = {
     "capabilities": ["completion"],
 }
 LIMITS = (
-    "x-ratelimit-limit-requests: 14400\r\nx-ratelimit-limit-tokens: 18000\r\n"
-    "x-ratelimit-remaining-requests: 14370\r\nx-ratelimit-remaining-tokens: 17997\r\n"
-    "x-ratelimit-reset-requests: 2m59.56s\r\nx-ratelimit-reset-tokens: 7.66s\r\n"
+    ""
+    if "--no-limits" in sys.argv
+    else (
+        "x-ratelimit-limit-requests: 14400\r\nx-ratelimit-limit-tokens: 18000\r\n"
+        "x-ratelimit-remaining-requests: 14370\r\nx-ratelimit-remaining-tokens: 17997\r\n"
+        "x-ratelimit-reset-requests: 2m59.56s\r\nx-ratelimit-reset-tokens: 7.66s\r\n"
+    )
 )
 
 

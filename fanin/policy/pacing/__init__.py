@@ -2,9 +2,12 @@
 
 Pure: `(state, what happened, now) -> state`. `pace` is the whole of it; the rooms behind are `gate`
 (told waits and the delay), `mirror` (buckets that headers tell), `probing` (limits that nothing
-tells), `bracket` (rates between bounds), `noticing` (headers and texts) and `load`.
+tells), `bracket` (rates between bounds), `noticing` (headers and texts) and `load`; `happening` makes what
+happened a value, and `leasing` parts a pace among several.
 """
 
+from fanin.policy.pacing.happening import Happened, applied
+from fanin.policy.pacing.leasing import divided, leased, reach_s
 from fanin.policy.pacing.load import Load
 from fanin.policy.pacing.noticing import Level, Refusal, levels, refusal
 from fanin.policy.pacing.pace import (
@@ -21,6 +24,7 @@ from fanin.policy.pacing.pace import (
 )
 
 __all__ = [
+    "Happened",
     "Level",
     "Load",
     "Outlook",
@@ -28,10 +32,14 @@ __all__ = [
     "Refusal",
     "Ticket",
     "answered",
+    "applied",
+    "divided",
     "failed",
+    "leased",
     "levels",
     "limited",
     "outlook",
+    "reach_s",
     "refusal",
     "refused",
     "returned",

@@ -17,7 +17,7 @@ import attrs
 
 from fanin.policy.pacing import pace as paces
 from fanin.policy.pacing.bracket import Bracket
-from fanin.policy.pacing.load import Load
+from fanin.policy.pacing.load import Load, Unit
 from fanin.policy.pacing.mirror import Bucket
 from fanin.policy.pacing.pace import Outlook, Pace, Ticket
 
@@ -60,25 +60,15 @@ def divided(pace: Pace, members: int, now_s: float) -> Pace:
     """
     if members <= 1:
         return pace
+    held = [probe for probe in pace.probes if probe.phase == "hold"]
     parts = [
-        _part(bucket.name, bucket, bucket.limit, bucket.rate, bucket.level(now_s), members, now_s)
+        _part(bucket.name, bucket.unit, bucket.limit / members, bucket.rate / members, now_s)
         for bucket in pace.buckets
-    ]
-    parts += [
-        _part("probing", probe, probe.limit, probe.rate, probe.level(now_s), members, now_s)
-        for probe in pace.probes
-        if probe.phase == "hold"
-    ]
+    ] + [_part("probing", probe.unit, probe.limit / members, probe.rate / members, now_s) for probe in held]
     return attrs.evolve(pace, buckets=(*pace.buckets, *parts))
 
 
-def _part(
-    name: str,
-    of: object,
-    limit: float,
-    rate: float,
-    level: float,
-    members: int,
-    now_s: float,
-) -> Bucket:
-    raise NotImplementedError
+def _part(name: str, unit: Unit, limit: float, rate: float, now_s: float) -> Bucket:
+    """It begins empty: how much of the whole is left now, nobody knows."""
+    limit = max(limit, 1.0) if unit == "requests" else limit
+    return Bucket(f"part of {name}", unit, limit, Bracket(rate, rate), now_s, given=True)

@@ -1,0 +1,53 @@
+"""When two values of a document's field are the same."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from fanin.answers.json_shape import Leaf
+from fanin.answers.json_text import canonical_json
+from fanin.answers.normal import MAX_ANSWER, normalise
+from fanin.answers.number import Number, canonical
+
+
+def counted_as(leaf: Leaf, written: Sequence[str], tolerance: Number) -> Mapping[str, str]:
+    """Each value, as canonical JSON, to the one of them that it is counted as.
+
+    `written` are the values of all ballots, one each. Of equals the most frequent one counts, then the
+    first by text; numbers are grouped as `Number.same` does. The order never matters.
+    """
+    votes = Counter(written)
+    if len(votes) == 1 or leaf.kind == "choice":
+        return {value: value for value in votes}
+    forms = {value: _form(leaf, value) for value in votes}
+    numbers = {value: form for value, form in forms.items() if form.startswith("#")}
+    if len(numbers) > 1:
+        spelled = [form[1:] for value, form in numbers.items() for _ in range(votes[value])]
+        same = tolerance.same(spelled)
+        forms |= {value: f"#{same[form[1:]]}" for value, form in numbers.items()}
+    heads: dict[str, str] = {}
+    for value in sorted(votes, key=lambda value: (-votes[value], value)):
+        heads.setdefault(forms[value], value)
+    return {value: heads[form] for value, form in forms.items()}
+
+
+def form_of(leaf: Leaf, value: Any) -> str:
+    """What equal values have in common, tolerances of numbers apart."""
+    written = canonical_json(value)
+    return written if leaf.kind == "choice" else _form(leaf, written)
+
+
+@lru_cache(maxsize=4096)
+def _form(leaf: Leaf, written: str) -> str:
+    if written[0] == '"' and leaf.kind != "date":  # RFC 3339 writes a day in one way
+        text = json.loads(written)
+        return '"' + (normalise(text) if len(text) <= MAX_ANSWER else " ".join(text.split()))
+    if written[0] in "-0123456789":
+        # 5 and 5.0 are one number in JSON Schema.
+        return f"#{canonical(Fraction(written))}"
+    return written
