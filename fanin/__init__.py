@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fanin.analysis import analyze_sync as analyze_sync
     from fanin.answers import Answer as Answer
     from fanin.answers import Choice as Choice
+    from fanin.answers import Date as Date
+    from fanin.answers import Labels as Labels
     from fanin.answers import Number as Number
     from fanin.answers import Spoiled as Spoiled
     from fanin.answers import Text as Text
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from fanin.backend import Capabilities as Capabilities
     from fanin.batching.runner import batch as batch
     from fanin.connecting import connect as connect
+    from fanin.documents import Json as Json
     from fanin.errors import CallError as CallError
     from fanin.errors import CassetteError as CassetteError
     from fanin.errors import CassetteMissError as CassetteMissError
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from fanin.report import Report as Report
     from fanin.taping import tape as tape
     from fanin.terms import Interrupt as Interrupt
+    from fanin.units import Quantity as Quantity
     from fanin.values import Ballot as Ballot
     from fanin.values import Completion as Completion
     from fanin.values import Event as Event
@@ -65,16 +69,20 @@ _HOMES = {
     "CassetteMissError": "fanin.errors",
     "Choice": "fanin.answers",
     "Completion": "fanin.values",
+    "Date": "fanin.answers",
     "Event": "fanin.values",
     "Failure": "fanin.values",
     "Fake": "fanin_backends.fake",
     "FaninError": "fanin.errors",
     "InputError": "fanin.errors",
     "Interrupt": "fanin.terms",
+    "Json": "fanin.documents",
+    "Labels": "fanin.answers",
     "Message": "fanin.values",
     "MissingKeyError": "fanin.errors",
     "Number": "fanin.answers",
     "Price": "fanin.policy.pricing",
+    "Quantity": "fanin.units",
     "Report": "fanin.report",
     "Request": "fanin.values",
     "Spoiled": "fanin.answers",

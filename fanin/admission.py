@@ -10,13 +10,14 @@ import attrs
 
 from fanin.clock import Clock
 from fanin.errors import CallError
-from fanin.limiter import Limiter, TooLong
+from fanin.limiter import Limiter
 from fanin.places import Place
 from fanin.policy import pacing
 from fanin.policy.estimating import estimated_tokens
 from fanin.policy.pacing import Load, Outlook, Ticket
 from fanin.terms import Terms
 from fanin.values import Completion, Request, Usage
+from fanin.waiter import TooLong
 
 
 @attrs.define
@@ -52,7 +53,7 @@ class Admission:
         """Waits until a call may begin; TooLong where that would take longer than the terms allow."""
         await self._enter()
         try:
-            granted = await self._admitted()
+            granted = await self._admitted(self.terms.max_wait_s)
         except BaseException:
             self.dropped()
             raise
@@ -61,6 +62,19 @@ class Admission:
             return granted
         self._ticket = granted
         return None
+
+    async def at_once_granted(self) -> bool:
+        """Whether a call may begin now, with nobody waiting before it; if not, nothing is reserved."""
+        crowd = None if self.at_once is None else self.limiter.places(self.at_once).crowd
+        if self.limiter.waiting or (crowd is not None and crowd.full):
+            return False
+        await self._enter()
+        granted = await self._admitted(max_wait_s=0.0)
+        if isinstance(granted, TooLong):
+            self.dropped()
+            return False
+        self._ticket = granted
+        return True
 
     async def _enter(self) -> None:
         """Takes one of the server's places, where it has only so many."""
@@ -71,14 +85,14 @@ class Admission:
             self.waiting(Outlook(math.inf, "places"), 0.0)
         self._room = await places.enter()
 
-    async def _admitted(self) -> Ticket | TooLong:
+    async def _admitted(self, max_wait_s: float) -> Ticket | TooLong:
         tokens = estimated_tokens(self.request.messages) + (self.request.max_tokens or 0)
         return await self.limiter.admit(
             Load(1, tokens),
             self.clock,
             place=self._place,
             ends_s=self.ends_s,
-            max_wait_s=self.terms.max_wait_s,
+            max_wait_s=max_wait_s,
             waiting=self.waiting,
         )
 
@@ -87,11 +101,16 @@ class Admission:
         if self._room is not None and self.at_once is not None:
             self.limiter.places(self.at_once).left(self._room)
 
-    def settle(self, answer: Completion | CallError) -> None:
-        """Tells the limiter what came of the call that was granted last."""
+    async def settle(self, answer: Completion | CallError) -> None:
+        """Tells the limiter what came of the call that was granted last, and through it all who share
+        the pace."""
+        self._settle(answer)
+        await self.limiter.settled(self.clock)
+
+    def _settle(self, answer: Completion | CallError) -> None:
         ticket, now_s = self._ticket, self.clock.now_s()
         assert ticket is not None
-        self._leave(answer, now_s - ticket.sent_s)
+        self._leave(answer, now_s - self.limiter.here_s(ticket.sent_s))
         if isinstance(answer, Completion):
             self.limiter.answered(ticket, answer.headers, now_s, _tokens(answer.usage))
         elif answer.kind == "rate_limit" and not answer.final:

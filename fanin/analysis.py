@@ -60,6 +60,10 @@ async def analyze(
     deadline_s: float | None = None,
     retries: int = 4,
     max_wait_s: float = 600.0,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    stagger_s: float = 0.0,
+    pace: str = "file",
     price: Price | Mapping[str, Price] | Mapping[str | None, Price] | None = None,
     watch: Watch | None = None,
     tell: Tell | None = None,
@@ -81,6 +85,7 @@ async def analyze(
       or read are asked at 0. None leaves all to the provider.
     - `cost_limit_usd` bounds the whole analysis, by an estimate of what the next call can cost at most: where
       it gets tight, the steps end and the synthesis is written. It needs a known price.
+    - `rpm`, `tpm`, `stagger_s`, `pace`: as in `fanin.vote`.
     - `watch` is told every Event as it happens, `tell` what is done next, in words; `interrupt.stop()` ends
       the asking.
 
@@ -100,7 +105,7 @@ async def analyze(
         reasoning_effort=reasoning_effort,
         cost_limit_usd=cost_limit_usd,
     )
-    terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s)
+    terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s, rpm, tpm, stagger_s, pace)
     prices = None if price is None else as_prices(price)
     wanted = _one("model", model)
     async with AsyncExitStack() as stack:

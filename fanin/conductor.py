@@ -17,8 +17,9 @@ from fanin.admission import Admission
 from fanin.backend import Backend
 from fanin.clock import Clock, LoopClock, StillClock
 from fanin.context import RUN_INDEX, tape_on
-from fanin.errors import CallError, FaninError
-from fanin.limiter import SHARED, Limiter, Limiters, TooLong
+from fanin.errors import CallError, FaninError, first_error
+from fanin.hedging import Hedge
+from fanin.limiter import SHARED, Limiter, Limiters
 from fanin.policy import retrying
 from fanin.policy.pacing import Outlook
 from fanin.terms import USUAL, Interrupt, Terms
@@ -32,6 +33,7 @@ from fanin.values import (
     Sample,
     StoppedBy,
 )
+from fanin.waiter import TooLong
 
 Job: TypeAlias = Callable[[Run], Awaitable["Outcome | None"]]
 """What a run does: an outcome, or None where it was never asked. Raises nothing but FaninError."""
@@ -84,6 +86,8 @@ class Conductor:
         self._replaying = self._tape is not None and self._tape.mode == "replay"
         self._clock: Clock = StillClock() if self._replaying else clock or LoopClock()
         self._limiters = limiters
+        self._paced = backend.capabilities.limited and not self._replaying
+        self._pace = terms.pace if self._paced else "off"
         self._interrupt = interrupt or Interrupt()
         self._watch = watch
         self._seed = seed
@@ -92,8 +96,16 @@ class Conductor:
         self._ends_s = math.inf
         self._progress: dict[int, Progress] = {}
         self._spent: set[str] = set()
+        # A tape holds every call; which of two came first is nothing that a replay could repeat.
+        self._hedge = Hedge(self._clock) if terms.hedge and self._tape is None else None
+        self._matters: Callable[[], bool] = _always
         self.events: list[Event] = []
         """All events so far, in the order they happened."""
+
+    @property
+    def hedges(self) -> bool:
+        """Whether a call that takes long is made a second time."""
+        return self._hedge is not None
 
     @property
     def backend(self) -> Backend:
@@ -105,11 +117,19 @@ class Conductor:
         self._progress.setdefault(index, Progress())
         self._tell("tool", index, detail=name)
 
-    async def conduct(self, runs: Sequence[Run], job: Job, *, enough: Enough | None = None) -> Conducted:
+    async def conduct(
+        self,
+        runs: Sequence[Run],
+        job: Job,
+        *,
+        enough: Enough | None = None,
+        settled: Enough | None = None,
+    ) -> Conducted:
         """Does `job` for every run, as many at once as the terms allow, the lowest index first.
 
         The deadline counts from the first call of this method. With `enough`, the runs still out are
-        called back as soon as it says so. Raises FaninError where a job does (a replay miss): the other
+        called back as soon as it says so; once `settled` says so, no call is made a second time because
+        it takes long. Raises FaninError where a job does (a replay miss): the other
         runs are then cancelled.
         """
         outcomes: dict[int, Outcome] = {}
@@ -128,6 +148,8 @@ class Conductor:
                     satisfied = True
                     scope.cancel()
 
+        if settled is not None:
+            self._matters = lambda: not settled(tuple(outcomes.values()))
         self._begin()
         try:
             with self._until_the_deadline() as scope:
@@ -190,7 +212,7 @@ class Conductor:
 
         Raises FaninError other than CallError (a replay miss) as it comes.
         """
-        limiter = self._limiters.of(self._backend.account, request.model)
+        limiter = self._limiters.of(self._backend.account, request.model, self._pace)
         admission = self._admission(request, limiter)
         begun = self._progress.setdefault(request.index, Progress())
         tried = retrying.Tried(without=self._known_refusals(request.model, limiter))
@@ -224,12 +246,13 @@ class Conductor:
             tried = action.tried
             if admission is None or answer.kind != "rate_limit":
                 not_before_s = self._clock.now_s() + action.wait_s
-                self._tell("retry", request.index, action.wait_s, answer.message)
+                retry = f"retry {tried.retries} of {self._terms.retries}: " if tried.retries else ""
+                self._tell("retry", request.index, action.wait_s, f"{retry}{answer.message}")
         return _no_time(request.index, begun.attempts)
 
     def _admission(self, request: Request, limiter: Limiter) -> Admission | None:
         """The request's way past the limiter; None where nothing is paced."""
-        if self._replaying or not self._backend.capabilities.limited:
+        if not self._paced:
             return None
 
         def waiting(outlook: Outlook, wait_s: float) -> None:
@@ -251,6 +274,23 @@ class Conductor:
         return Failure(request.index, "rate_limit", message, attempts, exhausted=True)
 
     async def _answer(self, asked: Request, admission: Admission | None) -> Completion | CallError:
+        """What came of a call, or of a second one beside it where the first takes long."""
+        if self._hedge is None:
+            return await self._one_call(asked, admission)
+
+        async def twin() -> Completion | CallError | None:
+            limiter = self._limiters.of(self._backend.account, asked.model, self._pace)
+            second = self._admission(asked, limiter)
+            if second is not None and not await second.at_once_granted():
+                return None
+            self._progress[asked.index].attempts += 1
+            again = attrs.evolve(asked, attempt=self._attempts(asked.index))
+            self._tell("hedge", asked.index)
+            return await self._one_call(again, second)
+
+        return await self._hedge.race(lambda: self._one_call(asked, admission), twin, self._matters)
+
+    async def _one_call(self, asked: Request, admission: Admission | None) -> Completion | CallError:
         """What came of one call, told to the tape and to the limiter."""
         try:
             answer = await self._call(asked)
@@ -260,7 +300,7 @@ class Conductor:
             raise
         self._note(answer)
         if admission is not None:
-            admission.settle(answer)
+            await admission.settle(answer)
         return answer
 
     async def _call(self, request: Request) -> Completion | CallError:
@@ -332,6 +372,10 @@ class Conductor:
             self._watch(event)
 
 
+def _always() -> bool:
+    return True
+
+
 def _by_index(outcomes: dict[int, Outcome]) -> tuple[Outcome, ...]:
     return tuple(outcomes[index] for index in sorted(outcomes))
 
@@ -346,17 +390,3 @@ def _no_time(index: int, attempts: int) -> Failure | None:
     if not attempts:
         return None
     return Failure(index, "deadline", "The wait before the next call would end after the deadline.", attempts)
-
-
-def first_error(errors: ExceptionGroup[Exception]) -> Exception:
-    """The first error of a group that is not a group itself; a FaninError before all others."""
-    leaves = _leaves(errors)
-    return next((error for error in leaves if isinstance(error, FaninError)), leaves[0])
-
-
-def _leaves(errors: ExceptionGroup[Exception]) -> list[Exception]:
-    return [
-        leaf
-        for error in errors.exceptions
-        for leaf in (_leaves(error) if isinstance(error, ExceptionGroup) else [error])
-    ]

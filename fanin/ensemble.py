@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from fanin.answers.protocol import Parted
 from fanin.conductor import Conducted, Conductor, Enough, Job
+from fanin.errors import InputError
 from fanin.policy.pricing import Price, Prices
 from fanin.stages.ballot import ballot
 from fanin.stages.conclude import conclude
 from fanin.stages.fan_out import fan_out
 from fanin.stages.gather import gather
 from fanin.stages.isolate import isolate
+from fanin.stages.vote import vote
 from fanin.values import Outcome, Plan, Run, Sample, Stopped
 from fanin.verdict import Verdict
 
@@ -32,6 +35,25 @@ class Stopping:
     """Looks at what the runs came to."""
     waves: Waves = "fit"
     """`one` run at a time, just as many as could settle it (`fit`), or `all` at once."""
+
+
+def check_settles_parts(stop: str, answer: Parted) -> None:
+    """Raises InputError for a stop rule that cannot tell when the parts of an answer are settled."""
+    from fanin.answers.json_shape import is_fixed
+    from fanin.policy.stopping import RULES
+
+    name = stop.strip().lower().partition(":")[0] if isinstance(stop, str) else ""
+    if name == "window":
+        raise InputError("stop", "a rule other than window where the answer is voted on part by part", stop)
+    tolerant = bool(answer.tolerance.abs_tol or answer.tolerance.rel_tol)
+    if name in RULES and RULES[name].proved and (tolerant or not is_fixed(answer.shape)):
+        raise InputError(
+            "stop",
+            "a rule other than decided and certified where a document has lists, required parts that may be"
+            " null, or a tolerance",
+            stop,
+            mend="Later documents may line them up otherwise, so nothing is certain before the last run.",
+        )
 
 
 async def hold_vote(
@@ -51,7 +73,8 @@ async def hold_vote(
     runs = fan_out(plan)
     job = job or completion_job(plan, conductor)
     if stopping is None:
-        ended, rule, remarks = await conductor.conduct(runs, job), "all", []
+        settled = _settled(plan, runs) if conductor.hedges else None
+        ended, rule, remarks = await conductor.conduct(runs, job, settled=settled), "all", []
     else:
         ended, rule = await _in_waves(plan, runs, conductor, job, stopping), stopping.rule.text
         remarks = _remarks(plan, runs, ended, stopping.rule)
@@ -67,6 +90,14 @@ async def hold_vote(
     )
 
 
+def _settled(plan: Plan, runs: Sequence[Run]) -> Enough:
+    """Whether no run that is still out can change what is decided."""
+    from fanin.policy.stopping import parse_rule
+
+    rule = parse_rule("decided", runs=plan.runs, quorum=plan.quorum)
+    return lambda came: all(map(rule.satisfied, all_seen_by(plan, runs, came)))
+
+
 async def _in_waves(
     plan: Plan, runs: Sequence[Run], conductor: Conductor, job: Job, stopping: Stopping
 ) -> Conducted:
@@ -78,9 +109,10 @@ async def _in_waves(
     if waves == "all":
 
         def enough(came: Sequence[Outcome]) -> bool:
-            return len(came) < len(runs) and rule.satisfied(seen_by(plan, runs, came))
+            return len(came) < len(runs) and all(map(rule.satisfied, all_seen_by(plan, runs, came)))
 
-    while size := next_wave(rule, seen_by(plan, runs, outcomes), waves):
+    # Fewer runs than the slowest part needs cannot settle all of them.
+    while size := max(next_wave(rule, seen, waves) for seen in all_seen_by(plan, runs, outcomes)):
         asked = len(outcomes)
         ended = await conductor.conduct(runs[asked : asked + size], job, enough=enough)
         outcomes += ended.outcomes
@@ -103,12 +135,32 @@ def seen_by(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> See
     return seen_of({index: None if choice is None else same[choice] for index, choice in read.items()})
 
 
+def all_seen_by(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> tuple[Seen, ...]:
+    """What a rule may look at, once for each part that the answer needs: all of them have to be settled.
+
+    One where the answer has no parts, and while no run has given a valid one.
+    """
+    answer = plan.answer
+    if not isinstance(answer, Parted):
+        return (seen_by(plan, runs, outcomes),)
+    from fanin.policy.stopping import Seen
+    from fanin.stages.field_votes import poll
+
+    gathered = gather(outcomes, plan.runs)
+    read = [ballot(sample, runs[sample.index], plan) for sample in gathered.samples]
+    whole = vote(read, gathered, plan.answer, quorum=plan.quorum, spared=True)
+    polled = poll([cast.choice for cast in read if cast.choice is not None], whole, answer)
+    counts = [tuple(votes for _, votes in tally.counts) for tally in polled.tallies.values()]
+    return tuple(Seen(votes, len(outcomes) - sum(votes)) for votes in dict.fromkeys(counts or [()]))
+
+
 def _remarks(plan: Plan, runs: Sequence[Run], ended: Conducted, rule: Rule) -> list[str]:
     from fanin.policy.stopping import Certified
 
     if not isinstance(rule, Certified):
         return []
-    return [rule.remark(seen_by(plan, runs, ended.outcomes), shuffled=plan.variation.shuffled)]
+    seen = min(all_seen_by(plan, runs, ended.outcomes), key=rule.satisfied)
+    return [rule.remark(seen, shuffled=plan.variation.shuffled)]
 
 
 def completion_job(plan: Plan, conductor: Conductor) -> Job:

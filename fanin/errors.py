@@ -14,6 +14,7 @@ FaninError                 something is wrong before the first call, or with a t
 |-- LogError               the log of kept runs that cannot be read or written
 |-- JournalError           a batch's journal that cannot be read, written or had for oneself
 |-- OutputError            rows that can be written no more                  exit code 1
+|-- EngineError            the engine of a batch that cannot be started, or has no worker left
 |-- NetworkBlockedError    a connection that leaves this machine, where that is not allowed
 `-- CallError              one call failed; the conductor turns it into a `Failure`
 
@@ -172,6 +173,10 @@ class OutputError(FaninError):
         self.problem = problem
 
 
+class EngineError(FaninError):
+    """The engine of a batch cannot be started, or has no worker left."""
+
+
 class SharedPaceWarning(UserWarning):
     """The pace is not shared with other processes as it should be; the runs go on, with a pace of their own."""
 
@@ -224,3 +229,17 @@ class CallError(FaninError):
         self.final = final
         self.exhausted = exhausted
         self.headers = headers
+
+
+def first_error(errors: ExceptionGroup[Exception]) -> Exception:
+    """The first error of a group that is not a group itself; a FaninError before all others."""
+    leaves = _leaves(errors)
+    return next((error for error in leaves if isinstance(error, FaninError)), leaves[0])
+
+
+def _leaves(errors: ExceptionGroup[Exception]) -> list[Exception]:
+    return [
+        leaf
+        for error in errors.exceptions
+        for leaf in (_leaves(error) if isinstance(error, ExceptionGroup) else [error])
+    ]

@@ -125,7 +125,7 @@ def _by_file(verdict: Verdict, plan: Plan, files: tuple[Calibration, ...]) -> _W
     fitted = file.weights
     if fitted is None:
         return _Weighed(_told(verdict, "Not weighted: the file holds no weights."))
-    runs = fan_out(plan)
+    runs = fan_out(plan) if verdict.basis is None else verdict.basis.runs
     cast: list[Cast] = [
         (_voter(ballot.model, runs[ballot.index].system, fitted), ballot.choice)
         for ballot in verdict.ballots

@@ -4,6 +4,9 @@ One `Limiter` an account and model, for the whole process: every vote finds the 
 being told. It holds a state of `fanin.policy.pacing` and one line of waiting requests. Whoever stands
 first in the line sleeps until the state lets it go; nobody else has a timer, so that nobody wakes
 together with anybody. Whatever the state allows goes at once, oldest first.
+
+Where other processes share the pace, the state is theirs too: whoever stands first looks into the store
+that holds it, a few times a second, and takes tickets for those who may go in the next moments.
 """
 
 from __future__ import annotations
@@ -17,65 +20,54 @@ from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
-import attrs
 
 from fanin.clock import Clock
 from fanin.places import Places
 from fanin.policy import pacing
-from fanin.policy.pacing import Level, Load, Outlook, Pace, Refusal, Ticket
+from fanin.policy.pacing import Happened, Load, Outlook, Pace, Refusal, Ticket
+from fanin.sharing.joint import Given, limited_by
+from fanin.sharing.opening import store_for
+from fanin.sharing.share import Share
+from fanin.sharing.store import Key, Store
+from fanin.waiter import TooLong, Waiter, here
 
 _NOW_S = 1e-6
 """What may go so soon goes now: sums of times are no more exact than that."""
+HEADS = 64
+"""Tickets are taken for so many at one look."""
+EARLY_S = 0.02
+"""The next look comes so long before the last ticket's time, so that no pause lies between."""
+STALE_S = 1.0
+"""Nobody is turned away by a view that is older."""
+BUSY_S = 0.005
+"""So long whoever finds somebody else looking stands back."""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 Waiting: TypeAlias = Callable[[Outlook, float], None]
 """Is told what holds a request, and for how many seconds."""
 
 
-@attrs.frozen
-class TooLong:
-    """A request that will not be let go in time."""
-
-    outlook: Outlook
-    """When it could go, and what holds it."""
-    wait_s: float
-    """How long that would be from now."""
-
-
-@attrs.define(eq=False)
-class _Waiter:
-    """A request in the line."""
-
-    load: Load
-    wake: anyio.Event = attrs.field(factory=anyio.Event)
-    token: anyio.lowlevel.EventLoopToken = attrs.field(factory=anyio.lowlevel.current_token)
-    ticket: Ticket | None = None
-    left: bool = False
-
-    def call(self, here: anyio.lowlevel.EventLoopToken | None) -> None:
-        """Wakes it, from whatever thread or event loop this is."""
-        if here == self.token:
-            self.wake.set()
-            return
-        loop = self.token.native_token
-        soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon  # type: ignore[attr-defined]
-        try:
-            soon(self.wake.set)
-        except RuntimeError:
-            self.left = True  # its event loop has ended, and it with it
-
-
 class Limiter:
-    """The pace of one account and model; safe from several threads and event loops at once."""
+    """The pace of one account and model; safe from several threads and event loops at once.
 
-    def __init__(self) -> None:
+    With a `share`, the pace is shared with other processes.
+    """
+
+    def __init__(self, share: Share | None = None) -> None:
         self._lock = threading.Lock()
         self._pace = Pace()
-        self._line: list[tuple[int, int, _Waiter]] = []
-        self._first: _Waiter | None = None
+        self._given = Given()
+        self._share = share
+        self._line: list[tuple[int, int, Waiter]] = []
+        self._first: Waiter | None = None
         self._places = itertools.count()
         self._refused: tuple[str, ...] = ()
         self._rooms: Places | None = None
+        self._out = 0
+        self._looking = False
+        self._next_look_s = -math.inf
+        self._wakes_s = -math.inf
+        self._ahead: set[Waiter] = set()
 
     def places(self, at_once: int) -> Places:
         """The places of a server that lets what is too much wait; `at_once` are taken to be there first."""
@@ -86,8 +78,8 @@ class Limiter:
 
     @property
     def pace(self) -> Pace:
-        """The state as it is now."""
-        return self._pace
+        """The state as it is now, as far as this process knows."""
+        return self._pace if self._share is None else self._share.pace
 
     @property
     def waiting(self) -> int:
@@ -112,8 +104,16 @@ class Limiter:
         self, now_s: float, *, rpm: float | None, tpm: float | None, stagger_s: float, cap_s: float
     ) -> None:
         """The user's own limits, from now on; `fanin.policy.pacing.limited` defines them."""
+        given = Given(rpm, tpm, stagger_s, cap_s)
+        if given == self._given:
+            return
         with self._lock:
-            self._pace = pacing.limited(self._pace, now_s, rpm=rpm, tpm=tpm, stagger_s=stagger_s, cap_s=cap_s)
+            self._given = given
+            if self._share is None:
+                self._pace = limited_by(self._pace, given, now_s)
+            else:
+                self._share.given = given
+                self._next_look_s = -math.inf
 
     async def admit(
         self,
@@ -132,32 +132,28 @@ class Limiter:
         past `ends_s`, or longer than `max_wait_s` from then on. A cancelled waiter leaves the line and
         gives back what was reserved for it.
         """
-        waiter = _Waiter(load)
-        with self._lock:
-            at = next(self._places) if place is None else place
-            heapq.heappush(self._line, (at, id(waiter), waiter))
+        waiter = Waiter(load, next(self._places) if place is None else place)
+        self._line_up(waiter)
         told: tuple[str, float] | None = None
         try:
             while True:
-                outlook = self._pump(clock.now_s(), waiter)
+                outlook = self._pump(self._now_s(clock), waiter)
                 if waiter.ticket is not None:
-                    if told is None:
+                    if told is not None:
+                        await anyio.lowlevel.checkpoint_if_cancelled()
+                    if late := self._late(waiter, clock, ends_s, max_wait_s):
+                        return late
+                    if await self._kept(waiter, clock):
                         return waiter.ticket
-                    await anyio.lowlevel.checkpoint_if_cancelled()
-                    if self._pace.gate.until_s <= clock.now_s() + _NOW_S:
-                        return waiter.ticket
-                    # Between being let go and running, somebody was told to wait.
-                    self._back_in_line(waiter, at, clock.now_s())
-                    continue
-                if outlook is not None:
-                    now_s = clock.now_s()
-                    wait_s = outlook.at_s - now_s
-                    if outlook.at_s >= ends_s or wait_s > max_wait_s:
-                        return TooLong(outlook, wait_s)
-                    if told != (outlook.why, outlook.at_s):
-                        told = (outlook.why, outlook.at_s)
-                        waiting(outlook, wait_s)
-                    await clock.sleep(max(0.0, wait_s), waiter.wake)
+                elif outlook is not None:
+                    wait_s = outlook.at_s - self._now_s(clock)
+                    seen = Outlook(self.here_s(outlook.at_s), outlook.why)
+                    if (seen.at_s >= ends_s or wait_s > max_wait_s) and not await self._looked(clock):
+                        return TooLong(seen, wait_s)
+                    if told != (seen.why, seen.at_s) and wait_s > 0:
+                        told = (seen.why, seen.at_s)
+                        waiting(seen, wait_s)
+                    await self._until(outlook, waiter, clock)
                 else:
                     if told is None:
                         told = ("line", 0.0)
@@ -172,83 +168,234 @@ class Limiter:
         finally:
             waiter.left = True
             if self._first is waiter:
-                self._pump(clock.now_s(), None)
+                self._pump(self._now_s(clock), None)
 
     def answered(self, ticket: Ticket, headers: Headers, now_s: float, used_tokens: float | None) -> None:
         """An answer came, with these headers; `used_tokens` is what it took, None where unknown."""
         told = pacing.levels(headers)
-        self._change(lambda pace: pacing.answered(pace, ticket, told, now_s, used_tokens=used_tokens), now_s)
+        self._happened(Happened("answered", ticket, now_s + self._ahead_s, told, used_tokens=used_tokens))
 
     def refused(self, ticket: Ticket, headers: Headers, refusal: Refusal, now_s: float) -> None:
         """The request was refused for a rate limit."""
         told = pacing.levels(headers)
-        self._change(lambda pace: pacing.refused(pace, ticket, told, refusal, now_s), now_s)
+        self._happened(Happened("refused", ticket, now_s + self._ahead_s, told, refusal))
 
     def failed(self, ticket: Ticket, headers: Headers, now_s: float) -> None:
         """No usable answer came."""
-        told: tuple[Level, ...] = pacing.levels(headers)
-        self._change(lambda pace: pacing.failed(pace, ticket, told, now_s), now_s)
+        self._happened(Happened("failed", ticket, now_s + self._ahead_s, pacing.levels(headers)))
 
     def returned(self, ticket: Ticket, now_s: float) -> None:
         """The request was not sent after all, or counts for nobody."""
-        self._change(lambda pace: pacing.returned(pace, ticket, now_s), now_s)
+        self._happened(Happened("returned", ticket, now_s + self._ahead_s))
 
-    def _back_in_line(self, waiter: _Waiter, place: int, now_s: float) -> None:
-        assert waiter.ticket is not None
-        ticket, waiter.ticket, waiter.left = waiter.ticket, None, False
+    async def settled(self, clock: Clock) -> None:
+        """Tells those who share the pace what happened, where it is time for that."""
+        share, now_s = self._share, self._now_s(clock)
+        if share is not None and share.due(now_s, idle=not self._out and not self._line):
+            await self._look(clock, lease=False)
+
+    @property
+    def _ahead_s(self) -> float:
+        """The clock of the pace is so far ahead of this process' clocks."""
+        return 0.0 if self._share is None else self._share.store.ahead_s
+
+    def here_s(self, at_s: float) -> float:
+        """A time of the pace, as a ticket's, on the clock of this process."""
+        return at_s - self._ahead_s
+
+    def _now_s(self, clock: Clock) -> float:
+        return clock.now_s() + self._ahead_s
+
+    def _line_up(self, waiter: Waiter) -> None:
+        waiter.left, waiter.ticket = False, None
         with self._lock:
-            heapq.heappush(self._line, (place, id(waiter), waiter))
-        self.returned(ticket, now_s)
+            heapq.heappush(self._line, (waiter.place, id(waiter), waiter))
 
-    def _change(self, step: Callable[[Pace], Pace], now_s: float) -> None:
+    async def _until(self, outlook: Outlook, first: Waiter, clock: Clock) -> None:
+        """What the first in the line does until its time has come: it sleeps, or looks."""
+        now_s, share = self._now_s(clock), self._share
+        at_s = outlook.at_s
+        if share is not None and share.together(now_s):
+            at_s = max(at_s - share.reach_s(outlook), self._next_look_s)
+            if at_s <= now_s + _NOW_S:
+                await self._look(clock, lease=True)
+                return
+            self._wakes_s = at_s
+        await clock.sleep(max(0.0, at_s - now_s), first.wake)
+
+    def _late(self, waiter: Waiter, clock: Clock, ends_s: float, max_wait_s: float) -> TooLong | None:
+        """Where a ticket was taken for a time that is too late: it is given back."""
+        ticket = waiter.ticket
+        assert ticket is not None
+        wait_s, here_s = ticket.sent_s - self._now_s(clock), self.here_s(ticket.sent_s)
+        if wait_s <= _NOW_S or (here_s < ends_s and wait_s <= max_wait_s):
+            return None
+        waiter.ticket = None
+        self.returned(ticket, clock.now_s())
+        return TooLong(Outlook(here_s, "line"), wait_s)
+
+    async def _kept(self, waiter: Waiter, clock: Clock) -> bool:
+        """Waits for the time of a ticket that was taken before it; False where the gate has closed
+        meanwhile: the ticket is given back, and the waiter stands in its place again."""
+        ticket, share = waiter.ticket, self._share
+        assert ticket is not None
+        now_s, closed_s = self._now_s(clock), self.pace.gate.until_s
+        while now_s + _NOW_S < ticket.sent_s >= closed_s - _NOW_S:
+            if waiter.wake.is_set():
+                waiter.wake = anyio.Event()
+            self._ahead.add(waiter)
+            try:
+                await clock.sleep(ticket.sent_s - now_s, waiter.wake)
+            finally:
+                self._ahead.discard(waiter)
+            now_s, closed_s = self._now_s(clock), self.pace.gate.until_s
+        good = True
+        if share is not None and share.together(now_s):
+            closed_s, good = max(closed_s, share.closed_until_s()), share.holds(ticket, now_s)
+        if good and closed_s <= max(now_s, ticket.sent_s) + _NOW_S:
+            return True
+        self.returned(ticket, clock.now_s())
+        self._line_up(waiter)
+        self._next_look_s = -math.inf
+        return False
+
+    async def _looked(self, clock: Clock) -> bool:
+        """Looks, where the last look is too long ago to turn anybody away."""
+        share, now_s = self._share, self._now_s(clock)
+        if share is None or not share.together(now_s) or share.age_s(now_s) < STALE_S:
+            return False
+        await self._look(clock, lease=False)
+        return True
+
+    async def _look(self, clock: Clock, *, lease: bool) -> None:
+        """Looks at what is shared; with `lease`, takes tickets for the heads of the line."""
+        share = self._share
+        assert share is not None
         with self._lock:
-            self._pace = step(self._pace)
-        self._pump(now_s, None)
+            busy, self._looking = self._looking, True
+            heads = [] if busy or not lease else self._heads()
+            waiting = len(self._line) + len(heads)
+        if busy:
+            await clock.sleep(BUSY_S)
+            return
+        tickets: tuple[Ticket, ...] = ()
+        try:
+            with anyio.CancelScope(shield=True):
+                tickets = await share.look(tuple([head.load for head in heads]), waiting, clock)
+        finally:
+            now_s = self._now_s(clock)
+            with self._lock:
+                self._take(heads, tickets, now_s)
+            self._pump(now_s, None)
 
-    def _pump(self, now_s: float, caller: _Waiter | None) -> Outlook | None:
+    def _heads(self) -> list[Waiter]:
+        """Takes those who stand first out of the line."""
+        heads: list[Waiter] = []
+        while self._line and len(heads) < HEADS:
+            waiter = heapq.heappop(self._line)[2]
+            if not waiter.left:
+                heads.append(waiter)
+        return heads
+
+    def _take(self, heads: list[Waiter], tickets: tuple[Ticket, ...], now_s: float) -> None:
+        """After a look: a ticket for each of the first heads, and the others back in the line."""
+        self._looking, self._first = False, None
+        for waiter, ticket in zip(heads, tickets, strict=False):
+            waiter.ticket, self._out = ticket, self._out + 1
+            waiter.left = True
+            waiter.call(here())
+        for waiter in heads[len(tickets) :]:
+            heapq.heappush(self._line, (waiter.place, id(waiter), waiter))
+        if tickets:
+            more = len(tickets) == len(heads) == HEADS
+            self._next_look_s = -math.inf if more else tickets[-1].sent_s - EARLY_S
+        elif heads:
+            self._next_look_s = now_s + EARLY_S / 10
+
+    def _happened(self, news: Happened) -> None:
+        with self._lock:
+            self._out -= 1
+            if self._share is None:
+                self._pace = pacing.applied(self._pace, news)
+            else:
+                self._share.note(news)
+                self._reconsider(self._share, news.at_s)
+        self._pump(news.at_s, None)
+
+    def _reconsider(self, share: Share, now_s: float) -> None:
+        """Wakes whoever planned with what has changed: those with tickets for a time at which the gate is
+        closed now, and the first in the line where it may go earlier."""
+        token, first = here(), self._first
+        for waiter in self._ahead:
+            if waiter.ticket is not None and waiter.ticket.sent_s < share.pace.gate.until_s:
+                waiter.call(token)
+        if first is not None and share.together(now_s):
+            outlook = share.outlook(first.load)
+            if outlook.at_s - share.reach_s(outlook) < self._wakes_s - _NOW_S:
+                first.call(token)
+
+    def _pump(self, now_s: float, caller: Waiter | None) -> Outlook | None:
         """Lets go what may go now. What holds the caller, where it stands first."""
-        woken: list[_Waiter] = []
+        woken: list[Waiter] = []
         with self._lock:
             outlook = None
-            while self._line:
+            while self._line and not self._looking:
                 waiter = self._line[0][2]
                 if not waiter.left:
-                    outlook = pacing.outlook(self._pace, waiter.load)
-                    if outlook.at_s > now_s + _NOW_S:
+                    outlook = self._outlook(waiter.load)
+                    if outlook.at_s > now_s + _NOW_S or self._together(now_s):
                         break
-                    self._pace, waiter.ticket = pacing.sent(self._pace, waiter.load, now_s)
-                    waiter.left = True
+                    self._let_go(waiter, now_s)
                     woken.append(waiter)
                 heapq.heappop(self._line)
-            first = self._line[0][2] if self._line else None
+            first = self._line[0][2] if self._line and not self._looking else None
             if first is not None and first is not self._first:
                 woken.append(first)
             self._first = first
-        here = _here() if woken else None
+        token = here() if woken else None
         for waiter in woken:
             if waiter is not caller:
-                waiter.call(here)
+                waiter.call(token)
         return outlook if first is not None and first is caller else None
 
+    def _together(self, now_s: float) -> bool:
+        return self._share is not None and self._share.together(now_s)
 
-def _here() -> anyio.lowlevel.EventLoopToken | None:
-    try:
-        return anyio.lowlevel.current_token()
-    except RuntimeError:
-        return None
+    def _outlook(self, load: Load) -> Outlook:
+        return pacing.outlook(self._pace, load) if self._share is None else self._share.outlook(load)
+
+    def _let_go(self, waiter: Waiter, now_s: float) -> None:
+        if self._share is None:
+            self._pace, waiter.ticket = pacing.sent(self._pace, waiter.load, now_s)
+        else:
+            waiter.ticket = self._share.go(waiter.load, now_s)
+        waiter.left = True
+        self._out += 1
 
 
 class Limiters:
-    """The limiters of a process, one an account and model."""
+    """The limiters of a process, one an account, model and way to share.
 
-    def __init__(self) -> None:
+    `opened` finds the store that a way to share names; None: the pace stays in the process.
+    """
+
+    def __init__(self, opened: Callable[[str], Store | None] = store_for) -> None:
         self._lock = threading.Lock()
-        self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._limiters: dict[tuple[str, str, Store | None], Limiter] = {}
+        self._opened = opened
 
-    def of(self, account: str, model: str) -> Limiter:
-        """The one limiter of that account and model."""
+    def of(self, account: str, model: str, pace: str = "off") -> Limiter:
+        """The one limiter of that account and model; `fanin.terms.Terms.pace` says what `pace` may be.
+
+        Raises FaninError for a store that needs what is not installed.
+        """
+        store = self._opened(pace)
         with self._lock:
-            return self._limiters.setdefault((account, model), Limiter())
+            limiter = self._limiters.get((account, model, store))
+            if limiter is None:
+                share = None if store is None else Share(store, Key(account, model))
+                limiter = self._limiters[account, model, store] = Limiter(share)
+            return limiter
 
     def clear(self) -> None:
         """Forgets all that was learnt."""

@@ -36,7 +36,9 @@ from fanin.values import Ballot, Event, Failure, Gathered, Usage
 class PanelEvent:
     """Something that happened to an agent while the panel worked; for the live view."""
 
-    kind: Literal["launched", "ended", "asked", "answered", "failed", "retry", "limit", "adapted", "tool"]
+    kind: Literal[
+        "launched", "ended", "asked", "answered", "failed", "retry", "limit", "adapted", "tool", "hedge"
+    ]
     """`launched` and `ended` are once an agent; the others are those of `fanin.Event` between them."""
     index: int
     """The agent's run."""
@@ -73,6 +75,10 @@ async def panel(
     deadline_s: float | None = None,
     retries: int = 4,
     max_wait_s: float = 600.0,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    stagger_s: float = 0.0,
+    pace: str = "file",
     price: Price | Mapping[str, Price] | Mapping[str | None, Price] | None = None,
     watch: PanelWatch | None = None,
     interrupt: Interrupt | None = None,
@@ -105,7 +111,7 @@ async def panel(
         agents = Panel(name, agents, aggregator or AGGREGATOR, require_all, vote, max_chars)
     parts = _context(context)
     prices = None if price is None else as_prices(price)
-    terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s)
+    terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s, rpm, tpm, stagger_s, pace)
     round_ = arranged(agents)
     seats = tuple(round_.seats())
     paths = {seat.index: seat.path for seat in seats}

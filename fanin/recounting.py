@@ -6,30 +6,29 @@ With nothing changed it gives the very result that was kept, to the byte of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from fanin.agent_run import AgentRun
 from fanin.analysed import Analysis
 from fanin.answers import Answer, Spoiled
 from fanin.answers.reply import read_completion
-from fanin.calibration import Calibration, read_calibration
 from fanin.errors import InputError, RecordError
-from fanin.judging import Weighing, judged
 from fanin.keeping.record import Kept, KeptTier, KeptVote, Record, calibrations_of
-from fanin.panels import tally_of
 from fanin.policy.pricing import Prices
 from fanin.report import Report
 from fanin.show import count
-from fanin.stages.account import with_analyses
 from fanin.stages.ballot import ballot
-from fanin.stages.cascade import cascade
 from fanin.stages.conclude import conclude
 from fanin.stages.gather import gather
 from fanin.values import Completion, Outcome, Plan, Run, Sample, Stopped
 from fanin.verdict import Verdict
-from fanin.voting import LOGPROB, stopping_of
 
+if TYPE_CHECKING:
+    from fanin.judging import Weighing
+
+LOGPROB: Final = "logprob"
 NONE = "none"
 """Weights that are none: every vote counts as one."""
 
@@ -50,7 +49,7 @@ class Change:
     @property
     def given(self) -> tuple[str, ...]:
         """The names of what is changed."""
-        return tuple(name for name in ("answer", "stop", "quorum", "weights") if getattr(self, name) is not None)
+        return tuple(name for name, value in attrs.asdict(self, recurse=False).items() if value is not None)
 
 
 def recount(
@@ -91,11 +90,17 @@ def _vote(kept: KeptVote, change: Change, where: str) -> Verdict:
     prices = dict(kept.prices)
     tiers = [_tier(tier, change, prices, where) for tier in kept.tiers]
     _check_read(tiers, change)
-    verdict = cascade(tiers, kept.planned, prices) if kept.planned else tiers[0]
+    verdict = tiers[0]
+    if kept.planned:
+        from fanin.stages.cascade import cascade
+
+        verdict = cascade(tiers, kept.planned, prices)
     weights = _weighing(kept, change, where)
     calibrations = calibrations_of(kept.calibrations, where)
     if not weights and not calibrations:
         return verdict
+    from fanin.judging import judged
+
     plans = [tier.plan for tier in kept.tiers]
     return judged(verdict, plans, weights=weights, calibrations=calibrations)
 
@@ -106,8 +111,11 @@ def _weighing(kept: KeptVote, change: Change, where: str) -> Weighing:
         return LOGPROB if kept.weights == (LOGPROB,) else calibrations_of(kept.weights, where)
     if given == (LOGPROB,):
         return LOGPROB
-    files: tuple[Calibration, ...] = tuple(map(read_calibration, () if given == (NONE,) else given))
-    return files
+    if given == (NONE,):
+        return ()
+    from fanin.calibration import read_calibration
+
+    return tuple(map(read_calibration, given))
 
 
 def _check_read(tiers: Sequence[Verdict], change: Change) -> None:
@@ -115,9 +123,9 @@ def _check_read(tiers: Sequence[Verdict], change: Change) -> None:
     ballots = [cast for tier in tiers for cast in tier.ballots]
     if change.answer is None or not ballots or any(cast.choice is not None for cast in ballots):
         return
-    came = f"none of {count(len(ballots), 'reply')}" if len(ballots) == 1 else f"none of {len(ballots)} replies"
+    why = f"run {ballots[0].index}: {ballots[0].spoiled}"
     raise RecordError(
-        f"{came} can be read as {change.answer.name}; run {ballots[0].index}: {ballots[0].spoiled}",
+        f"of {len(ballots)} replies none can be read as {change.answer.name}; {why}",
         mend="Name the type that was asked for, or leave it out.",
     )
 
@@ -144,11 +152,18 @@ def _tier(tier: KeptTier, change: Change, prices: Prices, where: str) -> Verdict
         remarks=remarks,
     )
     verdict = attrs.evolve(verdict, models=tier.models)
-    if not tier.analyses:
+    if tier.analyses:
+        from fanin.stages.account import with_analyses
+
+        there = {outcome.index for outcome in outcomes}
+        begun = [each for each in tier.analyses if change.stop is None or each.index in there]
+        again = [_read_again(each, plan, runs, gathered.samples) for each in begun]
+        verdict = with_analyses(verdict, again)
+    if tier.judging is None or change.answer is not None:
         return verdict
-    there = {outcome.index for outcome in outcomes}
-    kept = [each for each in tier.analyses if change.stop is None or each.index in there]
-    return with_analyses(verdict, [_read_again(each, plan, runs, gathered.samples) for each in kept])
+    from fanin.stages.settle import settled  # what was found out of texts holds for the same texts alone
+
+    return settled(verdict, tier.judging)
 
 
 def _planned(tier: KeptTier, change: Change, where: str) -> tuple[Plan, tuple[Run, ...]]:
@@ -159,48 +174,41 @@ def _planned(tier: KeptTier, change: Change, where: str) -> tuple[Plan, tuple[Ru
     changed: dict[str, Any] = {} if change.quorum is None else {"quorum": change.quorum}
     if change.answer is not None:
         changed["answer"] = change.answer
-        runs = tuple(attrs.evolve(run, order=_order(run, change.answer)) for run in runs)
+        runs = tuple(attrs.evolve(run, order=_order(run.order, change.answer)) for run in runs)
     return attrs.evolve(plan, **changed), runs
 
 
-def _order(run: Run, answer: Answer) -> tuple[str, ...]:
-    """The options as that run saw them, where it did."""
-    return run.order if sorted(run.order) == sorted(answer.options) else answer.options
+def _order(shown: tuple[str, ...], answer: Answer) -> tuple[str, ...]:
+    """The options as a run saw them, where it did."""
+    return shown if sorted(shown) == sorted(answer.options) else answer.options
 
 
 def _ended(
     plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome], was: Stopped, stop: str
 ) -> tuple[list[Outcome], Stopped, list[str]]:
     """The outcomes up to where the rule is satisfied, what ended the asking, and what is to be said of it."""
-    from fanin.policy.stopping import Certified, next_wave, seen_of
+    from fanin.ensemble import all_seen_by
+    from fanin.policy.stopping import Certified, next_wave
+    from fanin.voting import stopping_of
 
     stopping = stopping_of(stop, "fit", plan.runs, plan.quorum, plan.answer)
-    if stopping is None:
+    if stopping is None or not outcomes:
         return list(outcomes), was if was.by == "rule" else attrs.evolve(was, rule="all"), []
-    rule, read = stopping.rule, {each.index: _choice(plan, runs, each) for each in outcomes}
-    size, more = 0, 1
+    rule, size, more = stopping.rule, 0, 1
     while more and size < len(outcomes):
         size = min(size + more, len(outcomes))
-        came = [outcome.index for outcome in outcomes[:size]]
-        same = plan.answer.same([choice for index in came if (choice := read[index]) is not None])
-        seen = seen_of({index: None if (one := read[index]) is None else same[one] for index in came})
-        more = next_wave(rule, seen, "fit")
-    if not size:
-        return [], was, []
-    remarks = [rule.remark(seen, shuffled=plan.variation.shuffled)] if isinstance(rule, Certified) else []
+        seen = all_seen_by(plan, runs, outcomes[:size])
+        more = max(next_wave(rule, each, "fit") for each in seen)
+    remarks = []
+    if isinstance(rule, Certified):
+        remarks.append(rule.remark(min(seen, key=rule.satisfied), shuffled=plan.variation.shuffled))
     if not more:
         return list(outcomes[:size]), Stopped("rule" if size < plan.runs else "all", rule.text), remarks
     remarks.append(f"{rule.text} is not satisfied by the {count(size, 'run')} that there are.")
     return list(outcomes), was if was.by == "rule" else attrs.evolve(was, rule=rule.text), remarks
 
 
-def _choice(plan: Plan, runs: Sequence[Run], outcome: Outcome) -> str | None:
-    return ballot(outcome, runs[outcome.index], plan).choice if isinstance(outcome, Sample) else None
-
-
-def _read_again(
-    analysis: Analysis, plan: Plan, runs: Sequence[Run], samples: Sequence[Sample]
-) -> Analysis:
+def _read_again(analysis: Analysis, plan: Plan, runs: Sequence[Run], samples: Sequence[Sample]) -> Analysis:
     """The analysis with its focused answer as it is read now."""
     mine = [sample for sample in samples if sample.index == analysis.index]
     return _focused(analysis, plan, runs[analysis.index], mine[0].completion) if mine else analysis
@@ -209,8 +217,9 @@ def _read_again(
 def _focused(analysis: Analysis, plan: Plan, run: Run, reply: Completion) -> Analysis:
     read = ballot(Sample(run.index, reply), run, plan)
     if read.choice is None:
-        problem = f"The focused answer could not be read: {read.spoiled}"
-        return attrs.evolve(analysis, success=False, focused_answer=None, problem=analysis.failure and problem or problem)
+        unread = f"The focused answer could not be read: {read.spoiled}"
+        problem = unread if analysis.failure is None else analysis.failure.message
+        return attrs.evolve(analysis, success=False, focused_answer=None, problem=problem)
     shown = plan.answer.show(read.choice)
     return attrs.evolve(analysis, success=True, focused_answer=shown, problem=None)
 
@@ -223,7 +232,8 @@ def _analysis(analysis: Analysis, change: Change, where: str) -> Analysis:
         return analysis
     plan, run = basis.plan, basis.run
     if change.answer is not None:
-        plan, run = attrs.evolve(plan, answer=change.answer), attrs.evolve(run, order=_order(run, change.answer))
+        plan = attrs.evolve(plan, answer=change.answer)
+        run = attrs.evolve(run, order=_order(run.order, change.answer))
     again = _focused(analysis, plan, run, basis.reply)
     if change.answer is not None and not again.success:
         raise RecordError(f"the reply cannot be read as {change.answer.name}: {again.problem}")
@@ -232,13 +242,16 @@ def _analysis(analysis: Analysis, change: Change, where: str) -> Analysis:
 
 def _panel(report: Report, change: Change) -> Report:
     """The report with the specialists' votes counted again: of another type among all that said something."""
+    from fanin.panels import tally_of
+
     tally = report.tally
     answer = change.answer or (None if tally is None else tally.kind)
     if answer is None:
         return report
     places = {run.index for run in report.agents} if tally is None else set(tally.voters)
     agents = tuple(
-        _voted(run, answer) if run.index in places and run.status != "failed" else run for run in report.agents
+        _voted(run, answer) if run.index in places and run.status != "failed" else run
+        for run in report.agents
     )
     voters = [run for run in agents if run.index in places]
     if change.answer is not None and not any(run.choice is not None for run in voters):
@@ -246,13 +259,8 @@ def _panel(report: Report, change: Change) -> Report:
     return attrs.evolve(report, agents=agents, tally=tally_of(answer, voters))
 
 
-def _voted(run: Any, answer: Answer) -> Any:
-    order = run.order if sorted(run.order) == sorted(answer.options) else answer.options
-    read = read_completion(Completion(run.text, run.finish), answer, order)
-    spoiled = isinstance(read, Spoiled)
-    return attrs.evolve(
-        run,
-        choice=None if spoiled else read,
-        answer=None if spoiled else answer.show(read),
-        spoiled=read.reason if isinstance(read, Spoiled) else None,
-    )
+def _voted(run: AgentRun, answer: Answer) -> AgentRun:
+    read = read_completion(Completion(run.text, run.finish), answer, _order(run.order, answer))
+    if isinstance(read, Spoiled):
+        return attrs.evolve(run, choice=None, answer=None, spoiled=read.reason)
+    return attrs.evolve(run, choice=read, answer=answer.show(read), spoiled=None)

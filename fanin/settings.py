@@ -39,10 +39,15 @@ SETTINGS: dict[str, tuple[type, ...]] = {
     "timeout": (int, float, str),
     "deadline": (int, float, str),
     "max_wait": (int, float, str),
+    "rpm": (int, float),
+    "tpm": (int, float),
+    "stagger": (int, float),
+    "pace": (str,),
     "retries": (int,),
     "structured": (bool,),
     "require": (str,),
     "price": (str, list),
+    "log": (bool,),
 }
 """Every setting a file may hold, with the TOML types it may have."""
 
@@ -93,6 +98,10 @@ def read_settings(folder: Path | None = None, own: Path | None = None) -> Settin
     values, sources, foreign = dict(mine), dict.fromkeys(mine, own or user_file()), set()
     for path, table in ((folder / "pyproject.toml", ("tool", "fanin")), (folder / "fanin.toml", ())):
         found = _checked(path, table)
+        if found.get("pace", "file") not in ("file", "off"):
+            # Whoever shares a pace is told the password of Redis, and can bring every run to a stop.
+            mend = f"Put it into your own file, {user_file()}, or name it: --pace ..."
+            raise ConfigError(str(path), "pace can only be file or off in a working directory", mend=mend)
         values |= found
         sources |= dict.fromkeys(found, path)
         foreign |= set(found)

@@ -44,9 +44,12 @@ def count(number: int, noun: str) -> str:
 def headline(verdict: Verdict) -> str:
     """One sentence: what was decided, or why nothing was."""
     runs = verdict.runs
+    if verdict.fields:
+        return _by_fields(verdict)
     if verdict.answer is not None:
         votes = verdict.votes[verdict.answer]
-        return f"{verdict.grade} agreement: {votes} of {count(_counting(verdict), 'run')} ({verdict.pattern})"
+        runs_said = f"{votes} of {count(_counting(verdict), 'run')}"
+        return f"{verdict.grade} agreement: {runs_said} ({verdict.pattern}){_spread(verdict)}"
     if verdict.outcome == "tie":
         most = max(verdict.votes.values())
         tied = [choice for choice, votes in verdict.votes.items() if votes == most]
@@ -57,11 +60,35 @@ def headline(verdict: Verdict) -> str:
     return f"no answer: none of {count(runs.planned, 'run')} gave anything usable"
 
 
+def _by_fields(verdict: Verdict) -> str:
+    """The headline of a vote on parts: how many have an answer, and what comes of the whole."""
+    answered = sum(field.reason is None for field in verdict.fields.values())
+    of = f"{answered} of {count(len(verdict.fields), 'field')} decided"
+    if verdict.answer is None:
+        return f"no answer: {of}"
+    return f"{verdict.grade} agreement on every required field, {verdict.confidence:.0%} or more: {of}"
+
+
+def open_fields(verdict: Verdict) -> list[str]:
+    """A line for every field without an answer: its pointer and why."""
+    return [
+        f"{clean(pointer) or 'the whole document'}: no answer, {one_line(field.reason, 300)}"
+        for pointer, field in verdict.fields.items()
+        if field.reason is not None
+    ]
+
+
 def _counting(verdict: Verdict) -> int:
     # A cascade's `stopped` may be that of a later tier than the one that decides.
     counted = next((tier for tier in verdict.tiers if tier.ballots == verdict.ballots), verdict)
     spared = verdict.runs.cancelled + verdict.runs.unasked if counted.stopped.by == "rule" else 0
     return verdict.runs.planned - spared
+
+
+def _spread(verdict: Verdict) -> str:
+    """How far the meanings are apart, where texts were clustered by it."""
+    entropy = verdict.semantic_entropy
+    return "" if entropy is None else f", semantic entropy {entropy:.2f}"
 
 
 def endings(runs: Runs) -> str:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import attrs
 
+from fanin.errors import InputError
 from fanin.values import in_range, optional, whole
 
 _POSITIVE = in_range(1e-9, 1e9, "a number of seconds above 0, and 1e9 at most")
 _LIMIT = in_range(1e-3, 1e9, "a number above 0 a minute, and 1e9 at most")
+
+_REDIS = ("redis://", "rediss://", "unix://")
+
+
+def _pace(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    if value in ("file", "off") or (isinstance(value, str) and value.startswith(_REDIS)):
+        return
+    # What is no address may hold a password all the same.
+    shown = "***" if isinstance(value, str) and "@" in value else value
+    raise InputError(field.name, "file, off, or a Redis address such as redis://localhost/0", shown)
 
 
 @attrs.frozen
@@ -31,6 +44,12 @@ class Terms:
     """Tokens a minute and model, read and written."""
     stagger_s: float = attrs.field(default=0.0, validator=in_range(0, 3600, "a number of seconds, 0 to 3600"))
     """Calls of a model begin so far apart at least."""
+    pace: str = attrs.field(default="file", validator=_pace)
+    """Who shares the pace of an account and model: `file`, all processes of this user on this machine; the
+    address of a Redis server, all that name it; `off`, this process alone. Nobody where the environment
+    variable FANIN_SHARED_PACE is 0."""
+    hedge: bool = False
+    """A call that takes long is made a second time, where the limits have room; the first answer counts."""
 
 
 USUAL = Terms()

@@ -411,9 +411,10 @@ class Tally:
 class Event:
     """Something that happened to a run while it was carried out; for progress and `-v`."""
 
-    kind: Literal["asked", "answered", "failed", "retry", "limit", "adapted", "tool"]
+    kind: Literal["asked", "answered", "failed", "retry", "limit", "adapted", "tool", "hedge"]
     """`retry` and `limit` begin a wait; `adapted`: a refused parameter is left out from now on;
-    `tool`: an agent's tool is called, `detail` names it."""
+    `tool`: an agent's tool is called, `detail` names it; `hedge`: a second call is made beside one that
+    takes long."""
     index: int
     """The run."""
     at_s: float

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import attrs
 
+from fanin.clusters import Cluster, Judging, semantic_entropy
 from fanin.values import (
     Ballot,
     Decision,
@@ -28,6 +29,28 @@ from fanin.values import (
 )
 
 SCHEMA = "fanin.vote/1"
+
+
+@attrs.frozen
+class FieldVote:
+    """What came of the vote on one field of a document."""
+
+    what: Literal["value", "length", "presence"]
+    """What was voted on: the field's value, how many items a list has, or whether an object is there."""
+    outcome: Literal["decided", "tie", "no_quorum", "failed", "invalid"]
+    """As that of a vote; `invalid`: there is a winner, but beside the other fields it is not valid."""
+    answer: Any
+    """The winner as JSON has it; None where there is none, where it is null, and where it is `(absent)`."""
+    grade: Grade
+    """As that of a vote."""
+    confidence: float
+    """Votes for the winner / runs that count, 0.0 to 1.0; 0.0 where there is none."""
+    votes: dict[str, int]
+    """Choice -> votes, most first; `(absent)` is a choice too."""
+    required: bool
+    """Whether every document has it: these fields make the grade of the whole."""
+    reason: str | None = None
+    """Why it has no answer; None where it has."""
 
 
 @attrs.frozen
@@ -50,6 +73,8 @@ class Basis:
     """What weighted the votes: `logprob`, or calibrations."""
     calibrations: tuple[Any, ...] = ()
     """What was there to calibrate the confidence."""
+    judging: Judging | None = None
+    """What was found out about free texts after they had come; None where nothing was."""
 
 
 @attrs.frozen
@@ -103,11 +128,30 @@ class Verdict:
     the object those of all tiers."""
     basis: Basis | None = attrs.field(default=None, eq=False, repr=False)
     """What it was concluded from; in no object and in no comparison. None where nobody tells."""
+    document: Any = None
+    """Of a vote on parts: the winners of the fields put together, as `json.loads` has it. There where no
+    answer is, too: then a required field without a winner is None."""
+    fields: dict[str, FieldVote] = attrs.field(factory=dict)
+    """Of a vote on parts: the vote on each field by its JSON Pointer, in the order of the document."""
+    clusters: tuple[Cluster, ...] = ()
+    """Of a vote on texts that are not compared word for word: what was counted as one, most votes first."""
+    judging: Judging | None = None
+    """What a judge or an embedding told of the texts, and whom a judge picked; None where none was asked."""
+
+    @property
+    def semantic_entropy(self) -> float | None:
+        """The entropy of the answers over their clusters, in nats, 0.0 or more; None where there are none.
+
+        The discrete estimate of Farquhar et al. 2024: high where the answers mean many things.
+        """
+        return semantic_entropy([each.votes for each in self.clusters]) if self.clusters else None
 
     def to_dict(self) -> dict[str, Any]:
         """The object `fanin.vote/1`: plain values, keys in their documented order.
 
-        `analyses` is there only where the runs were analyses.
+        `analyses` is there only where the runs were analyses, `document` and `fields` only where the answer
+        was voted on part by part, `clusters` and `semantic_entropy` only where texts were clustered, and
+        `judging` only where a judge or an embedding was asked.
         """
         analyses = [each.to_dict() for tier in self.tiers or (self,) for each in tier.analyses]
         return {
@@ -133,7 +177,21 @@ class Verdict:
             "backend": self.backend,
             "models": list(self.models),
             **({"analyses": analyses} if analyses else {}),
+            **({"document": self.document, "fields": _plain_fields(self.fields)} if self.fields else {}),
+            **self._on_texts(),
         }
+
+    def _on_texts(self) -> dict[str, Any]:
+        """What the object says of clusters and of the judge."""
+        found: dict[str, Any] = {}
+        if self.clusters:
+            found["clusters"] = [attrs.asdict(each) for each in self.clusters]
+            found["semantic_entropy"] = self.semantic_entropy
+        if self.judging is not None:
+            told = attrs.asdict(self.judging)
+            del told["groups"]  # the clusters, word for word
+            found["judging"] = told
+        return found
 
     def to_json(self) -> str:
         """The object as one line of JSON; every character that is not printable is escaped."""
@@ -151,6 +209,23 @@ def _plain(ballot: Ballot) -> dict[str, Any]:
         "text": ballot.text,
     }
     return found if ballot.logprob is None else {**found, "logprob": ballot.logprob}
+
+
+def _plain_fields(fields: dict[str, FieldVote]) -> dict[str, dict[str, Any]]:
+    """The fields in the object: the answer, its grade, confidence and votes first."""
+    return {
+        pointer: {
+            "answer": field.answer,
+            "grade": field.grade,
+            "confidence": field.confidence,
+            "votes": dict(field.votes),
+            "what": field.what,
+            "outcome": field.outcome,
+            "required": field.required,
+            "reason": field.reason,
+        }
+        for pointer, field in fields.items()
+    }
 
 
 def escape_unprintable(text: str) -> str:

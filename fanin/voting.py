@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -12,11 +13,13 @@ import attrs
 
 from fanin.answers import Answer
 from fanin.answers.auto import auto_answer, parse_answer
+from fanin.answers.protocol import Parted, ReadsReply
+from fanin.answers.text import Text
 from fanin.backend import Backend
 from fanin.conductor import Conductor, Watch
 from fanin.connecting import connect
 from fanin.context import tape_on
-from fanin.ensemble import Stopping, hold_vote
+from fanin.ensemble import Stopping, check_settles_parts, hold_vote
 from fanin.errors import CallError, FailureKind, InputError
 from fanin.policy.pricing import Price, Prices, as_prices
 from fanin.stages.conclude import conclude
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from fanin.analysed import Mode
     from fanin.policy.escalating import When
     from fanin.policy.stopping import Waves
+    from fanin.settling import Embed, Hold
 
 LOGPROB: Final = "logprob"
 """Weights that are no file: votes count by how probable the model found its own answer."""
@@ -38,10 +42,17 @@ _STOPPED: dict[FailureKind, StoppedBy] = {"deadline": "deadline", "interrupted":
 
 
 def as_answer(answer: Answer | str | None, question: str) -> Answer:
-    """The answer type that is meant: an object as it is, a name (`yes/no`, `number`, `text`), or by the
-    question's opening words where it is None or `auto`. Raises InputError."""
+    """The answer type that is meant: an object as it is, a name (`yes/no`, `number`, `text`, `date`,
+    `quantity`), or by the question's opening words where it is None or `auto`.
+
+    Raises InputError, and MissingExtraError where a quantity lacks its extra.
+    """
     if answer is None or answer == "auto":
         return auto_answer(question)
+    if answer == "quantity":
+        from fanin.units import Quantity
+
+        return Quantity()
     if isinstance(answer, str):
         return parse_answer(answer)
     if not isinstance(answer, Answer) or isinstance(answer, type):
@@ -86,17 +97,25 @@ async def vote(
     deadline_s: float | None = None,
     retries: int = 4,
     max_wait_s: float = 600.0,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    stagger_s: float = 0.0,
+    pace: str = "file",
+    hedge: bool = False,
     price: Price | Mapping[str, Price] | Mapping[str | None, Price] | None = None,
     weights: str | Sequence[str] | None = None,
     calibration: str | Sequence[str] | None = None,
+    judge: str | None = None,
+    embed: Embed | str | PathLike[str] | None = None,
     watch: Watch | None = None,
     interrupt: Interrupt | None = None,
 ) -> Verdict:
     """Asks `question` in `runs` isolated runs and returns the Verdict, whatever came of it.
 
     - `context`: the text the question is about.
-    - `answer`: `YesNo()`, `Choice(...)`, `Number()`, `Text()`, one of their names, or None: yes/no for
-      a question that opens like one, else text.
+    - `answer`: `YesNo()`, `Choice(...)`, `Number()`, `Text()`, `Date()`, `Quantity()`, one of their names,
+      `Labels(...)`, `Json(schema)`, one of your own, or None: yes/no for a question that opens like one, else
+      text. A `Json` is asked for by the backend's schema output where that takes its schema.
     - `backend`: a name, an open Backend (which is left open), or None: the configured one.
     - `model`, `system`: one, or several that the runs go round. `temperature` is the lowest of five
       rungs, `temperature_step` apart; None leaves it to the provider.
@@ -120,8 +139,18 @@ async def vote(
       and the confidence is the chance of being right. One, or several of which the one that was made with
       the models that decide is taken. `weights="logprob"` needs no file: votes count by how probable the
       model found its own answer. Where nothing fits, the advice says why and the majority holds.
+    - `judge`: the model that says which texts mean the same (`Text(cluster="judge")`) or picks the one most
+      consistent with the others (`Text(select="judge")`), at the same backend; None is the first that votes.
+    - `embed`: what `Text(cluster="embedding")` compares by: a function from a list of texts to as many
+      vectors, or a folder that holds a Model2Vec model (the extra `embed`).
     - `timeout_s` bounds one call as a whole, `deadline_s` the whole vote, `max_wait_s` one wait that a
       provider asks for. Seconds.
+    - `hedge`: a call that takes twice as long as the others is made a second time, where its vote can still
+      matter and the limits have room; the first answer counts, and the other may be billed all the same.
+      Not while a tape is on.
+    - `rpm`, `tpm`: requests and tokens a minute and model at most, whatever the provider says; `stagger_s`:
+      calls of a model begin so far apart at least. `pace`: who shares it: `file` (all processes of this
+      user on this machine), the address of a Redis server, or `off` (this process alone).
     - `watch` is told every Event as it happens; `interrupt.stop()` ends the asking.
 
     A tie, no quorum and failed runs are values in the Verdict. Raises FaninError for what is wrong
@@ -134,8 +163,9 @@ async def vote(
     modes, systems = _in_modes(mode, as_texts(system, "system"))
     tiers = _checked((wanted, *((each,) for each in as_texts(escalate, "escalate"))), escalate_when)
     prices = as_prices(price)
-    judge, by_logprob = _judge(as_texts(weights, "weights"), as_texts(calibration, "calibration"))
-    terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s)
+    weigh, by_logprob = _judge(kind, as_texts(weights, "weights"), as_texts(calibration, "calibration"))
+    settled = _settling(kind, judge, embed, runs, (structured, mode, escalate, weights, calibration))
+    terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s, rpm, tpm, stagger_s, pace, hedge)
     async with AsyncExitStack() as stack:
         opened = await opened_backend(stack, backend, wanted, base_url)
         make_plan = functools.partial(
@@ -145,7 +175,7 @@ async def vote(
             runs=runs,
             quorum=quorum,
             max_tokens=max_tokens,
-            structured=structured and opened.capabilities.structured,
+            structured=(structured or _prefers_schema(kind)) and opened.capabilities.structured,
             logprobs=by_logprob and opened.capabilities.logprobs,
             systems=systems,
             temperature=temperature,
@@ -156,27 +186,28 @@ async def vote(
         make_plan(models=wanted or ("?",))  # what is wrong with the plan is said before any call
         stopping = stopping_of(stop, waves, runs, quorum, kind)
         interrupt = interrupt or Interrupt()
-        began_s = anyio.current_time()
+        rest: dict[str, Any] = {"interrupt": interrupt, "watch": watch, "seed": seed}
+        conductor = functools.partial(conductor_since, opened, terms, anyio.current_time(), rest)
         try:
             tiers = _checked(await resolved_models(opened, tiers, terms, interrupt), escalate_when)
         except CallError as error:
             return _unreachable(make_plan(models=wanted or ("?",)), wanted, opened, error)
         plans = [make_plan(models=models, shuffled=_certifies(stopping)) for models in tiers]
         tell_tape(opened, tiers[0])
-        prices = listed_prices_of(opened, tiers) if price is None else prices
-        rest: dict[str, Any] = {"interrupt": interrupt, "watch": watch, "seed": seed}
-        conductor = functools.partial(conductor_since, opened, terms, began_s, rest)
-        hold = _holding(plans, modes, opened.name, prices, stopping, concurrency)
-        return judge(await _held(plans, escalate_when, conductor, hold, prices), plans)
+        prices = listed_prices_of(opened, (*tiers, as_texts(judge, "judge"))) if price is None else prices
+        hold = settled(_holding(plans, modes, opened.name, prices, stopping, concurrency))
+        return weigh(await _held(plans, escalate_when, conductor, hold, prices), plans)
 
 
 def _judge(
-    weights: tuple[str, ...], calibrations: tuple[str, ...]
+    answer: Answer, weights: tuple[str, ...], calibrations: tuple[str, ...]
 ) -> tuple[Callable[[Verdict, Sequence[Plan]], Verdict], bool]:
     """What the files make of a verdict, and whether log-probabilities are needed for it.
 
-    Raises FaninError for a file that cannot be read.
+    Raises FaninError for a file that cannot be read, and for weights where there is not one vote.
     """
+    if weights and isinstance(answer, Parted):
+        raise InputError("weights", f"left out with {answer.name}, voted on part by part", weights)
     if not weights and not calibrations:
         return lambda verdict, _: verdict, False
     from fanin.calibration import read_calibration
@@ -224,6 +255,17 @@ def _holding(
         for mode in modes:
             check_cost_limit(mode, plan, fan_out(plan), prices)
     return functools.partial(hold_analyses, modes=modes, concurrency=concurrency, prices=prices, hold=hold)
+
+
+def _settling(
+    answer: Answer, judge: str | None, embed: Any, runs: int, apart: tuple[object, ...]
+) -> Callable[[Hold], Hold]:
+    """Makes a way of holding a vote settle its texts too; others stay as they are. Raises InputError."""
+    if judge is None and embed is None and not (isinstance(answer, Text) and answer != Text()):
+        return lambda hold: hold
+    from fanin.settling import settling_of
+
+    return settling_of(answer, judge=judge, embed=embed, runs=runs, apart=apart)
 
 
 async def opened_backend(
@@ -278,8 +320,18 @@ def stopping_of(stop: str, waves: Waves, runs: int, quorum: int | None, answer: 
 
     if waves not in WAVES:
         raise InputError("waves", f"one of {', '.join(WAVES)}", waves)
+    if isinstance(answer, Parted):
+        check_settles_parts(stop, answer)
+    if isinstance(answer, Text) and (answer.unsettled or answer.whole):
+        raise InputError("stop", "all where a judge or an embedding has the last word on the answers", stop)
     tolerant = isinstance(answer, Number) and bool(answer.abs_tol or answer.rel_tol)
+    tolerant = tolerant or (isinstance(answer, Text) and answer.cluster == "lexical")
     return Stopping(parse_rule(stop, runs=runs, quorum=quorum, tolerance=tolerant), waves)
+
+
+def _prefers_schema(answer: Answer) -> bool:
+    """Whether the answer is asked for by a backend's own schema output wherever there is one."""
+    return isinstance(answer, ReadsReply) and answer.prefers_schema
 
 
 def _certifies(stopping: Stopping | None) -> bool:

@@ -57,6 +57,8 @@ def nothing_of_this_machine(empty_folders: Iterator[Path], monkeypatch: pytest.M
     empty = next(empty_folders)
     monkeypatch.setenv("HOME", str(empty))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(empty / "config"))
+    monkeypatch.setenv("FANIN_SHARED_PACE", "0")
+    monkeypatch.setenv("FANIN_HOME", str(empty / "home"))
     monkeypatch.chdir(empty)
     SHARED.clear()
     yield

@@ -162,7 +162,7 @@ def answer_types() -> st.SearchStrategy[Answer]:
     """Every type of answer that there is."""
     return st.one_of(
         st.just(YesNo()),
-        st.just(Text()),
+        st.sampled_from([Text(), Text("lexical"), Text("judge"), Text(select="judge")]),
         number_types(),
         option_lists().map(Choice),
     )

@@ -117,6 +117,7 @@ def test_types_by_name(spec: str, answer: object) -> None:
         ("choice", "Name the options to choose from: --choices a,b,c, or fanin.Choice([...])."),
         ("Choices", "Name the options to choose from: --choices a,b,c, or fanin.Choice([...])."),
         ("numbr", "Did you mean number?"),
+        ("json", "Use fanin.Json(schema) or fanin.Labels([...]), on the command line --schema or --labels."),
         ("yes", "Did you mean yes/no?"),
         ("", None),
         ("zzz", None),
@@ -126,5 +127,9 @@ def test_names_of_no_type(spec: str, mend: str | None) -> None:
     with pytest.raises(InputError) as caught:
         parse_answer(spec)
     error = caught.value
-    assert (error.field, error.bound, error.value) == ("answer", "one of yes/no, number, text", spec)
+    assert (error.field, error.bound, error.value) == (
+        "answer",
+        "one of yes/no, number, text, date, quantity",
+        spec,
+    )
     assert error.mend == mend

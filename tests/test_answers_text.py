@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from strategies import dressed, plain_texts, replies
 
 from fanin.answers import Spoiled, Text
-from fanin.answers.normal import normalise
+from fanin.answers.normal import MAX_ANSWER, normalise
 from fanin.answers.reply import read_reply
-from fanin.answers.text import MAX_TEXT, is_refusal
+from fanin.answers.text import MAX_TEXT, MAX_WHOLE, SettledText, is_refusal, parse_cluster
+from fanin.errors import InputError
 
 
 @given(st.data(), plain_texts())
@@ -111,3 +113,82 @@ def test_what_is_no_refusal(text: str) -> None:
 def test_only_how_a_text_opens_makes_it_a_refusal() -> None:
     assert is_refusal("I cannot help " + "x" * 1000)
     assert not is_refusal("x" * MAX_TEXT + " I cannot help")
+
+
+def test_spellings_of_one_cluster_are_counted_as_its_medoid() -> None:
+    answer = Text("lexical")
+    choices = ["The Eiffel Tower", "the eiffel tower", "Eiffel Tower", "Big Ben", "the eiffel tower"]
+    same = answer.same(choices)
+    assert same == {**dict.fromkeys(choices, "the eiffel tower"), "Big Ben": "Big Ben"}
+    assert Text("lexical", 0.9).same(choices)["Eiffel Tower"] == "Eiffel Tower"
+
+
+def test_settled_texts_are_those_of_their_group() -> None:
+    answer = SettledText("judge", groups=(("a dog", "one dog", "hound"), ("cat",)))
+    assert answer.same(["One dog", "hound", "a cat", "ONE DOG", "ONE DOG"]) == {
+        "One dog": "ONE DOG",
+        "ONE DOG": "ONE DOG",
+        "hound": "ONE DOG",
+        "a cat": "a cat",
+    }
+    assert answer.same(["hound"]) == {"hound": "hound"}
+    assert (Text("judge").unsettled, answer.unsettled, Text("lexical").unsettled) == (True, False, False)
+
+
+def test_how_long_a_text_may_be() -> None:
+    assert isinstance(Text("lexical").read("x" * MAX_ANSWER, ()), str)
+    assert isinstance(Text("judge").read("x" * (MAX_ANSWER + 1), ()), Spoiled)
+    assert isinstance(Text(select="judge").read("x" * MAX_WHOLE, ()), str)
+    assert isinstance(Text(select="judge").read("x" * (MAX_WHOLE + 1), ()), Spoiled)
+
+
+def test_a_whole_reply_is_an_answer_as_it_stands() -> None:
+    whole = Text(select="judge")
+    reply = "<think>Answer: no</think>\n**One.**\n\nTwo.\nAnswer: three. "
+    assert read_reply(reply, whole, ()) == "**One.**\n\nTwo.\nAnswer: three."
+    assert read_reply("<think>so", whole, ()) == Spoiled("thoughts and no answer")
+    assert read_reply("I'm sorry, but I can't help with that.", whole, ()) == Spoiled(
+        "refused: \"I'm sorry, but I can't help with that.\""
+    )
+    assert "whole answer" in whole.instruction(())
+    assert whole.same(["A  b", "a b", "a b"]) == {"A  b": "a b", "a b": "a b"}
+    assert "in one short sentence" in Text("judge").instruction(())
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("exact", ("exact", None)),
+        (" Lexical : 0.8 ", ("lexical", 0.8)),
+        ("embedding:.9", ("embedding", 0.9)),
+        ("judge", ("judge", None)),
+    ],
+)
+def test_ways_of_clustering(spec: str, found: tuple[str, float | None]) -> None:
+    assert parse_cluster(spec) == found
+
+
+@pytest.mark.parametrize("spec", ["", "lexica", "lexical:", "lexical:x", ":0.5", "judge judge"])
+def test_what_is_no_way_of_clustering(spec: str) -> None:
+    with pytest.raises(InputError, match="cluster must be"):
+        parse_cluster(spec)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cluster": "lexicl"}, r"cluster must be one of .*Did you mean lexical"),
+        ({"cluster": None}, "cluster must be one of"),
+        ({"select": "model"}, "select must be votes or judge"),
+        ({"threshold": 0.5}, "threshold must be left out where the cluster is exact"),
+        ({"cluster": "judge", "threshold": 0.5}, "threshold must be left out"),
+        ({"cluster": "lexical", "threshold": 0}, "threshold must be a number above 0"),
+        ({"cluster": "lexical", "threshold": 1.1}, "threshold must be a number above 0"),
+        ({"cluster": "embedding", "threshold": float("nan")}, "threshold must be a number above 0"),
+        ({"cluster": "lexical", "threshold": "0.5"}, "threshold must be a number above 0"),
+        ({"cluster": "lexical", "threshold": True}, "threshold must be a number above 0"),
+    ],
+)
+def test_settings_of_a_text_that_cannot_be(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        Text(**settings)

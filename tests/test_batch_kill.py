@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -123,9 +123,7 @@ def rows_of(out: str) -> dict[int, str]:
     return {int(words[0]): words[1] for words in lines if words[0].isdigit()}
 
 
-def test_killed_at_random_moments_nothing_is_lost(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_killed_at_random_moments_nothing_is_lost(tmp_path: Path) -> None:
     random, journal = Random(7), tmp_path / "out.journal"
     kills = 0
     with serving() as server:
@@ -156,7 +154,5 @@ def test_killed_at_random_moments_nothing_is_lost(
     assert ended == "all"
     assert int(recalled) + int(calls) == ITEMS
     extra = sum(server.asked.values()) - ITEMS
-    record_property("kills, calls made again, may be by the journal", (kills, extra, int(maybe_twice)))
     assert kills >= 20
-    assert extra <= kills * JOBS
-    assert extra <= int(maybe_twice)
+    assert extra <= int(maybe_twice) <= kills * JOBS

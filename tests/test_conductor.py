@@ -735,7 +735,7 @@ async def test_every_event_is_told_with_its_time_as_it_happens() -> None:
     ]
     times = [0, 1, 1 + wait_s, 2 + wait_s, 5 + wait_s, 6 + wait_s]
     assert [event.at_s for event in told] == [near(at_s) for at_s in times]
-    assert (told[1].wait_s, told[1].detail) == (near(wait_s), "the server is down")
+    assert (told[1].wait_s, told[1].detail) == (near(wait_s), "retry 1 of 4: the server is down")
     assert told[3].wait_s == near(3.0)
 
 

@@ -17,6 +17,7 @@ PURE = (
     "fanin.errors",
     "fanin.agent_run",
     "fanin.analysed",
+    "fanin.clusters",
     "fanin.show",
 )
 
@@ -24,7 +25,7 @@ PURE = (
 # here for dates that are handed in, and the names below keep it from telling the time.
 ALLOWED = frozenset(
     "__future__ attrs attrs.validators bisect collections collections.abc datetime decimal difflib"
-    " email.utils enum fractions functools hashlib heapq itertools json math operator re string textwrap"
+    " email.utils enum fractions functools hashlib heapq itertools json math operator re statistics string"
     " typing unicodedata".split()
 )
 # What tells the time, the process or the weather. `hash` of a text differs between processes.

@@ -17,10 +17,11 @@ from virtual_time import LOOPS, run_virtual, virtual
 
 from fanin.clock import LoopClock, StillClock
 from fanin.conductor import Conductor
-from fanin.limiter import SHARED, Limiter, Limiters, TooLong
+from fanin.limiter import SHARED, Limiter, Limiters
 from fanin.policy.pacing import Load, Outlook, Refusal, Ticket
 from fanin.terms import Terms
 from fanin.values import Message, Request, Sample
+from fanin.waiter import TooLong
 
 
 @pytest.fixture(params=LOOPS)

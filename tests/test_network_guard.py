@@ -44,6 +44,9 @@ def test_loopback_is_open() -> None:
 
 
 def test_no_key_and_no_configuration_of_this_machine_is_seen() -> None:
-    assert not [name for name in os.environ if name.endswith("_API_KEY") or name.startswith("FANIN_")]
+    seen = {name for name in os.environ if name.endswith("_API_KEY") or name.startswith("FANIN_")}
+    assert seen == {"FANIN_HOME", "FANIN_SHARED_PACE"}  # what keeps tests out of a user's own folders
+    assert os.environ["FANIN_SHARED_PACE"] == "0"
+    assert Path(os.environ["FANIN_HOME"]).parent == Path.cwd()
     assert list(Path.cwd().iterdir()) == []
     assert Path.home() == Path.cwd()

@@ -51,7 +51,7 @@ Run = Callable[..., Ended]
 
 
 def test_the_report_goes_to_stdout_and_all_else_to_stderr(run: Run) -> None:
-    ended = run("from ann@1,from bob@2,the report@1")
+    ended = run("from ann@1,from bob@2,the report@1", "--no-log")
     assert (ended.code, ended.out) == (0, "the report\n")
     assert ended.err.splitlines() == [
         "fanin: Ann launched",

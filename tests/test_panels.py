@@ -628,7 +628,7 @@ def test_panel_sync_takes_no_open_client(place: str) -> None:
         ({"backend": 7}, "backend must be a name or an open backend"),
         ({"price": "much"}, "price must be a Price"),
         ({"agents": Panel("P", ann_bob_cas()), "require_all": True}, "agents must be a list where"),
-        ({"vote": "maybe"}, "answer must be one of yes/no, number, text, not 'maybe'"),
+        ({"vote": "maybe"}, "answer must be one of yes/no, number, text, date, quantity, not 'maybe'"),
         ({"vote": YesNo}, "vote must be an answer type such as fanin.YesNo"),
         ({"agents": 7}, "agents must be one agent or more"),
         ({"aggregator": "me"}, "aggregator must be an Agent"),

@@ -12,11 +12,13 @@ from fanin.answers.protocol import Answer, Spoiled
 
 if TYPE_CHECKING:
     from fanin.answers.choice import Choice
+    from fanin.answers.date import Date
+    from fanin.answers.labels import Labels
     from fanin.answers.number import Number
     from fanin.answers.text import Text
     from fanin.answers.yes_no import YesNo
 
-__all__ = ["Answer", "Choice", "Number", "Spoiled", "Text", "YesNo"]
+__all__ = ["Answer", "Choice", "Date", "Labels", "Number", "Spoiled", "Text", "YesNo"]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,6 +26,14 @@ def __getattr__(name: str) -> Any:
         from fanin.answers.choice import Choice
 
         return Choice
+    if name == "Date":
+        from fanin.answers.date import Date
+
+        return Date
+    if name == "Labels":
+        from fanin.answers.labels import Labels
+
+        return Labels
     if name == "Number":
         from fanin.answers.number import Number
 

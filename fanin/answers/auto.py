@@ -9,7 +9,7 @@ from fanin.answers.text import Text
 from fanin.answers.yes_no import YesNo
 from fanin.errors import InputError
 
-_NAMES = ("yes/no", "number", "text")
+_NAMES = ("yes/no", "number", "text", "date", "quantity")
 _ALIASES = {"yesno": "yes/no", "yes-no": "yes/no"}
 
 _OPENS_LIKE_ONE = re.compile(
@@ -40,7 +40,10 @@ def auto_answer(question: str) -> Answer:
 
 
 def parse_answer(spec: str) -> Answer:
-    """The answer type of that name: `yes/no`, `number` or `text`, in any case. Raises InputError."""
+    """The answer type of that name, in any case: `yes/no`, `number`, `text` or `date`. Raises InputError.
+
+    `quantity` needs a table of units, which is not to be had here: `fanin.voting.as_answer` knows it too.
+    """
     name = spec.strip().casefold()
     match _ALIASES.get(name, name):
         case "yes/no":
@@ -52,6 +55,10 @@ def parse_answer(spec: str) -> Answer:
             from fanin.answers.number import Number
 
             return Number()
+        case "date":
+            from fanin.answers.date import Date
+
+            return Date()
     raise InputError("answer", f"one of {', '.join(_NAMES)}", spec, mend=_mend(name))
 
 
@@ -60,5 +67,7 @@ def _mend(name: str) -> str | None:
 
     if name in ("choice", "choices"):
         return "Name the options to choose from: --choices a,b,c, or fanin.Choice([...])."
+    if name in ("json", "labels"):
+        return "Use fanin.Json(schema) or fanin.Labels([...]), on the command line --schema or --labels."
     near = get_close_matches(name, _NAMES, n=1, cutoff=0.5)
     return f"Did you mean {near[0]}?" if near else None

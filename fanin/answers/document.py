@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from functools import cached_property, lru_cache
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -13,7 +13,6 @@ from fanin.answers.final import without_thoughts
 from fanin.answers.json_asking import asked_schema, is_closed, without_nulls
 from fanin.answers.json_shape import Node
 from fanin.answers.json_text import (
-    ABSENT,
     BadJsonError,
     Broken,
     Path,
@@ -33,33 +32,6 @@ Check: TypeAlias = Callable[[Any], Problems]
 """A validator: a document in, its problems out."""
 
 
-@runtime_checkable
-class Parted(Protocol):
-    """A type of answer that is voted on part by part."""
-
-    @property
-    def shape(self) -> Node:
-        """The parts."""
-        ...
-
-    @property
-    def tolerance(self) -> Number:
-        """When two numbers are one."""
-        ...
-
-    def parts(self, choice: str) -> Any:
-        """The document that a choice stands for, with a `Broken` where a part is spoiled."""
-        ...
-
-    def problems(self, document: Any) -> Problems:
-        """Where a document that was put together is not valid."""
-        ...
-
-    def written(self, document: Any) -> str:
-        """The answer that a document is, as people are shown it."""
-        ...
-
-
 @attrs.frozen
 class Document:
     """One JSON document by a schema; `fanin.Json` makes it with a validator.
@@ -74,7 +46,7 @@ class Document:
     """What of it is voted on."""
     check: Check = attrs.field(repr=False)
     """The validator. It is given values as `json.loads` makes them."""
-    tolerance: Number = Number()
+    tolerance: Number = attrs.field(factory=Number)
     """When two numbers of a field are one."""
     keys: tuple[tuple[str, str], ...] = ()
     """Path of a list and the property that aligns its items, sorted."""
@@ -89,7 +61,7 @@ class Document:
         """Empty: they cannot be listed."""
         return ()
 
-    @property
+    @cached_property
     def prefers_schema(self) -> bool:
         """Whether a backend's own schema output takes this schema, so that it is asked for unasked."""
         return is_closed(json.loads(self.schema_text))
@@ -122,8 +94,8 @@ class Document:
         return Spoiled(f"not valid: {parts.reason}") if isinstance(parts, Broken) else choice
 
     def read_reply(self, reply: str, *, structured: bool) -> str | Spoiled:
-        """The document in a whole reply: in its last fenced block, or under `answer` where it was asked for
-        by schema."""
+        """The document in a whole reply: in its last fenced block, or, where it was asked for by schema,
+        under `answer`; there a reply without that key is the document itself."""
         block = json_block(without_thoughts(reply))
         if block is None:
             return Spoiled(f"no JSON block: {quote(reply)}")
@@ -131,9 +103,7 @@ class Document:
             return self.read(block, ())
         try:
             whole = parse_json(block)
-            answer = whole.get("answer", ABSENT) if isinstance(whole, dict) else ABSENT
-            if answer is ABSENT:
-                return Spoiled(f"no answer in the JSON: {quote(reply)}")
+            answer = whole.get("answer", whole) if isinstance(whole, dict) else whole
             return self.read(canonical_json(without_nulls(self.shape, answer)), ())
         except BadJsonError as problem:
             return Spoiled(f"{problem}: {quote(reply)}")

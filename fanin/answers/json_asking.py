@@ -18,6 +18,7 @@ _NOT_TAKEN = frozenset(
 )
 _SAYS_WHAT = ("type", "enum", "const", "anyOf", "$ref")
 _NULL = {"type": "null"}
+_IN_THE_REPLY = "/properties/answer"
 
 
 def is_closed(schema: Any) -> bool:
@@ -33,7 +34,9 @@ def _is_closed(schema: Any, root: Mapping[str, Any], trail: tuple[str, ...]) -> 
         return reference not in trail and _is_closed(_target(root, reference), root, (*trail, reference))
     if not any(word in schema for word in _SAYS_WHAT):
         return False
-    if schema.get("type") == "object" and (schema.get("additionalProperties") or not schema.get("properties")):
+    if schema.get("type") == "object" and (
+        schema.get("additionalProperties") or not schema.get("properties")
+    ):
         return False
     if schema.get("type") == "array" and "items" not in schema:
         return False
@@ -45,8 +48,20 @@ def _is_closed(schema: Any, root: Mapping[str, Any], trail: tuple[str, ...]) -> 
 
 def asked_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with its references put in place, every object closed, and every property required: one that
-    may be left out is nullable. A schema that is not closed (`is_closed`) is given as it is."""
-    return _asked(schema, schema) if is_closed(schema) else dict(schema)
+    may be left out is nullable. One that is not closed (`is_closed`) stays as it is, but for its references,
+    which lead to where it stands in the schema of the whole reply."""
+    return _asked(schema, schema) if is_closed(schema) else _moved(schema)
+
+
+def _moved(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_moved(below) for below in part]
+    if not isinstance(part, Mapping):
+        return part
+    return {
+        name: f"#{_IN_THE_REPLY}{below[1:]}" if name == "$ref" and isinstance(below, str) else _moved(below)
+        for name, below in part.items()
+    }
 
 
 def _asked(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:

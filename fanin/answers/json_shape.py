@@ -1,8 +1,8 @@
 """What is voted on in a document, as its JSON Schema says: objects, lists and leaves.
 
 Source: JSON Schema 2020-12 (Core: `$ref`, `$defs`, `properties`, `items`, `prefixItems`; Validation: `type`,
-`enum`, `const`, `required`). The shape decides what is compared with what; whether a value is valid is left to
-a validator.
+`enum`, `const`, `required`). The shape decides what is compared with what; whether a value is valid is left
+to a validator.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ def read_shape(schema: Any, keys: Mapping[str, str] | None = None) -> Node:
         raise InputError("schema", "a JSON Schema, which is an object", schema)
     wanted = {f"/{path.strip('/')}".removesuffix("/"): key for path, key in (keys or {}).items()}
     reading = _Reading(schema, wanted)
+    for reference in _references(schema):
+        reading.target(reference)
     shape = reading.node(schema, (), (), 0)
     for path in wanted.keys() - reading.met:
         known = ", ".join(sorted(place.removeprefix("/") for place in reading.lists)) or "none"
@@ -141,7 +143,12 @@ class _Reading:
         return self.typed(flat, nullable, at, inside, 0 if nullable else forced)
 
     def typed(
-        self, flat: Mapping[str, Any], nullable: bool, at: tuple[str, ...], inside: tuple[str, ...], forced: int
+        self,
+        flat: Mapping[str, Any],
+        nullable: bool,
+        at: tuple[str, ...],
+        inside: tuple[str, ...],
+        forced: int,
     ) -> Node:
         if "const" in flat or "enum" in flat:
             values = [flat["const"]] if "const" in flat else flat["enum"]
@@ -157,7 +164,12 @@ class _Reading:
         return attrs.evolve(leaf, nullable=nullable)
 
     def object(
-        self, flat: Mapping[str, Any], nullable: bool, at: tuple[str, ...], inside: tuple[str, ...], forced: int
+        self,
+        flat: Mapping[str, Any],
+        nullable: bool,
+        at: tuple[str, ...],
+        inside: tuple[str, ...],
+        forced: int,
     ) -> Object:
         required = set(flat.get("required", ()))
         members = tuple(
@@ -291,8 +303,22 @@ def _type(flat: Mapping[str, Any]) -> Any:
     return kinds
 
 
-def has_lists(node: Node) -> bool:
-    """Whether a list is somewhere in it."""
+def _references(schema: Any) -> Iterator[str]:
+    """Every reference, also where no field is described."""
+    if isinstance(schema, Mapping):
+        for name, value in schema.items():
+            if name in ("$ref", "$dynamicRef", "$recursiveRef") and isinstance(value, str):
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+def is_fixed(node: Node) -> bool:
+    """Whether every document has the same required fields: no list, and no object that may be null, is among
+    them."""
     if isinstance(node, Object):
-        return any(has_lists(member.node) for member in node.members)
-    return isinstance(node, Array)
+        return not node.nullable and all(is_fixed(member.node) for member in node.members if member.required)
+    return isinstance(node, Leaf)

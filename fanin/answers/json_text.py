@@ -1,7 +1,7 @@
 """JSON as models write it: found in a reply, parsed strictly, and written in one way.
 
-The grammar is RFC 8259's and nothing wider: no NaN, no comments, no trailing comma, and a key that comes twice
-with two values has none of them.
+The grammar is RFC 8259's and nothing wider: no NaN, no comments, no trailing comma, and a key that comes
+twice with two values has none of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Path: TypeAlias = "tuple[str | int, ...]"
 """The keys and places that lead to a value; empty for the whole."""
 
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
-_FENCE = re.compile(r"^[ \t>]{0,12}(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]{0,12}(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
 
 
 @attrs.frozen
@@ -43,6 +43,9 @@ class _Absent:
 
 ABSENT: Final = _Absent()
 """Stands where a document has no value."""
+
+
+_WRITER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 class BadJsonError(ValueError):
@@ -104,7 +107,7 @@ def canonical_json(value: Any) -> str:
 
     Raises TypeError where a `Broken` is in it.
     """
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _WRITER.encode(value)
 
 
 def broken_at(document: Any, problems: Sequence[tuple[Path, str]]) -> Any:
@@ -153,7 +156,9 @@ def without_broken(value: Any) -> tuple[Any, list[tuple[Path, str]]]:
                 else:
                     kept[key] = copied(below, (*path, key))
             return kept
-        return [copied(below, (*path, at)) for at, below in enumerate(part)] if isinstance(part, list) else part
+        return (
+            [copied(below, (*path, at)) for at, below in enumerate(part)] if isinstance(part, list) else part
+        )
 
     return copied(value, ()), found
 

@@ -24,7 +24,7 @@ def counted_as(leaf: Leaf, written: Sequence[str], tolerance: Number) -> Mapping
     votes = Counter(written)
     if len(votes) == 1 or leaf.kind == "choice":
         return {value: value for value in votes}
-    forms = {value: _form(leaf, value) for value in votes}
+    forms = {value: _form(value, leaf.kind == "date") for value in votes}
     numbers = {value: form for value, form in forms.items() if form.startswith("#")}
     if len(numbers) > 1:
         spelled = [form[1:] for value, form in numbers.items() for _ in range(votes[value])]
@@ -39,12 +39,12 @@ def counted_as(leaf: Leaf, written: Sequence[str], tolerance: Number) -> Mapping
 def form_of(leaf: Leaf, value: Any) -> str:
     """What equal values have in common, tolerances of numbers apart."""
     written = canonical_json(value)
-    return written if leaf.kind == "choice" else _form(leaf, written)
+    return written if leaf.kind == "choice" else _form(written, leaf.kind == "date")
 
 
 @lru_cache(maxsize=4096)
-def _form(leaf: Leaf, written: str) -> str:
-    if written[0] == '"' and leaf.kind != "date":  # RFC 3339 writes a day in one way
+def _form(written: str, dated: bool) -> str:
+    if written[0] == '"' and not dated:  # RFC 3339 writes a day in one way
         text = json.loads(written)
         return '"' + (normalise(text) if len(text) <= MAX_ANSWER else " ".join(text.split()))
     if written[0] in "-0123456789":

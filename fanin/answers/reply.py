@@ -13,15 +13,16 @@ from itertools import islice
 
 from fanin.answers.final import Final, final_answer, lone_line, without_thoughts
 from fanin.answers.normal import MAX_ANSWER, fold, normalise, quote
-from fanin.answers.protocol import Answer, Spoiled
-from fanin.answers.text import is_refusal
+from fanin.answers.protocol import Answer, ReadsReply, Spoiled
+from fanin.answers.text import Text, is_refusal
 from fanin.values import Completion, Finish
 
-_UNFINISHED: dict[Finish, str] = {
+UNFINISHED: dict[Finish, str] = {
     "length": "cut off by length",
     "refusal": "refused",
     "content_filter": "stopped by a content filter",
 }
+"""Endings that cast no vote, whatever the text, with the reason."""
 _EXPLAINS = re.compile(r"[,;.:](?=\s)| - | ?[\u2013\u2014] ?| ?\(")
 _EDGES = "()[]{}<>\"'`*_.,;:!?"
 
@@ -34,10 +35,12 @@ def read_completion(
     `order`: the options as this run saw them. `structured`: the reply is the JSON object that was asked
     for, and its `answer` counts.
     """
-    if completion.finish in _UNFINISHED:
-        return Spoiled(_UNFINISHED[completion.finish])
+    if completion.finish in UNFINISHED:
+        return Spoiled(UNFINISHED[completion.finish])
     if not completion.text.strip():
         return Spoiled("empty")
+    if isinstance(answer, ReadsReply):
+        return answer.read_reply(completion.text, structured=structured)
     read = read_structured if structured else read_reply
     return read(completion.text, answer, order)
 
@@ -47,6 +50,8 @@ def read_reply(reply: str, answer: Answer, order: Sequence[str]) -> str | Spoile
     reply = without_thoughts(reply)
     if not reply.strip():
         return Spoiled("thoughts and no answer")
+    if isinstance(answer, Text) and answer.whole:
+        return answer.read(reply, order)
     if final := final_answer(reply):
         return _read_final(final, answer, order)
     line = lone_line(reply)

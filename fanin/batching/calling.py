@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 import anyio
 import attrs
 
 from fanin.backend import Backend
+from fanin.batching.engines import Asker, Post
 from fanin.batching.items import Item
 from fanin.batching.journal import Journal
 from fanin.batching.keys import call_key, place_of, read_back, written
 from fanin.batching.spending import HOLD, Hold, Metered, Spending
 from fanin.batching.standing import Ended
 from fanin.clock import BoundClock, Clock
-from fanin.conductor import Conducted, Conductor, Enough, Job
+from fanin.conductor import Conducted, Conductor, Enough, Job, Progress
 from fanin.errors import JournalError
 from fanin.policy.budget import worst_usage
 from fanin.terms import Terms
@@ -43,6 +45,8 @@ class Calls:
         # The deadline is that of the batch as a whole.
         self.terms = attrs.evolve(terms, deadline_s=None)
         self.journal = journal
+        self.asker: Asker | None = None
+        """Who makes the calls, where that is not this process."""
         self.watch = watch
         self.clock: Clock = BoundClock()
         self.open_items = 0
@@ -107,6 +111,16 @@ class Calls:
         """Gives the slot back."""
         self._slots.release()
 
+    def post(self) -> Post:
+        """What an engine has to know to make these calls."""
+        backend = self.backend
+        return Post(backend.name, backend.base_url, self.terms, self.spending, self.lost)
+
+    def lost(self) -> None:
+        """A call was cut short, and may have been paid for."""
+        if self.journal is not None:
+            self.journal.lost += 1
+
     async def keep(self, key: bytes, request: Request, sample: Sample) -> bool:
         """Writes the answer down; False where that failed, and the batch is over."""
         assert self.journal is not None
@@ -157,8 +171,18 @@ class ItemConductor(Conductor):
         self._repeats: dict[bytes, int] = {}
         self._waits: dict[int, str] = {}
 
-    async def conduct(self, runs: Sequence[Run], job: Job, *, enough: Enough | None = None) -> Conducted:
-        """As every conductor; one run after the other for as long as the batch is crowded."""
+    async def conduct(
+        self,
+        runs: Sequence[Run],
+        job: Job,
+        *,
+        enough: Enough | None = None,
+        settled: Enough | None = None,
+    ) -> Conducted:
+        """As every conductor; one run after the other for as long as the batch is crowded.
+
+        `settled` is not looked at: a batch makes no call twice.
+        """
         outcomes: list[Outcome] = []
         self._begin()
         left = deque(runs)
@@ -208,10 +232,9 @@ class ItemConductor(Conductor):
             return None
         HOLD.set(hold)
         try:
-            outcome = await super().ask(request)
+            outcome = await self._outcome(request, hold)
         except anyio.get_cancelled_exc_class():
-            if calls.journal is not None:
-                calls.journal.lost += 1
+            calls.lost()
             raise
         finally:
             if hold.reserved is not None:
@@ -225,6 +248,16 @@ class ItemConductor(Conductor):
         self.answered += 1
         calls.count(outcome.completion.usage)
         return outcome
+
+    async def _outcome(self, request: Request, hold: Hold) -> Outcome | None:
+        if self._calls.asker is None:
+            return await super().ask(request)
+        return await self._calls.asker.ask(request, hold, self._seed, partial(self._hear, request.index))
+
+    def _hear(self, index: int, event: Event) -> None:
+        """What happened elsewhere to a call of that run."""
+        self._progress.setdefault(index, Progress()).attempts = event.attempt
+        self._tell(event.kind, index, event.wait_s, event.detail)
 
     def _failed(self, failure: Failure | None) -> None:
         if failure is None or failure.kind == "budget":

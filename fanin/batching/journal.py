@@ -198,6 +198,28 @@ async def open_journal(path: Path, *, resume: bool, durable: bool, jobs: int) ->
             journal.close()
 
 
+@contextmanager
+def read_journal(path: Path) -> Iterator[Journal]:
+    """The journal of that path, to `recall` from and not to write to. Another process may be writing it.
+
+    Raises JournalError where there is none, or it cannot be used.
+    """
+    if not path.is_file():
+        raise JournalError(str(path), "there is no such journal")
+    with _told(path):
+        about = sqlite3.connect(path, isolation_level=None)
+        try:
+            _prepare(about, path, durable=False)
+            journal = Journal(path, about, resumed=True)
+        except BaseException:
+            about.close()
+            raise
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
 def erase_journal(path: Path) -> None:
     """Removes the journal of that path, if there is one. Raises JournalError where it is in use."""
     with locked(path):

@@ -12,6 +12,7 @@ import anyio
 from fanin.answers import Answer
 from fanin.backend import Backend
 from fanin.batching.calling import Calls
+from fanin.batching.engines import Engine
 from fanin.batching.interrupts import BatchInterrupt
 from fanin.batching.journal import Journal, open_journal
 from fanin.batching.outlet import Rows
@@ -19,6 +20,8 @@ from fanin.batching.source import Questions, Source
 from fanin.batching.spending import Spending
 from fanin.batching.voted import Asking, ItemJob, Voting
 from fanin.batching.working import Working
+from fanin.connecting import Connected
+from fanin.context import tape_on
 from fanin.errors import InputError
 from fanin.policy.budget import NO_LIMITS, Limits
 from fanin.policy.circuit import Circuit
@@ -60,9 +63,14 @@ async def batch(
     deadline_s: float | None = None,
     retries: int = 4,
     max_wait_s: float = 600.0,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    stagger_s: float = 0.0,
+    pace: str = "file",
     price: Price | Mapping[str, Price] | None = None,
     watch: Callable[[int, Event], None] | None = None,
     interrupt: Interrupt | None = None,
+    engine: Engine | None = None,
 ) -> AsyncIterator[Rows]:
     """Asks many questions and gives a row for each: `async with batch(...) as rows: async for row in rows`.
 
@@ -86,6 +94,9 @@ async def batch(
       model) end the batch.
     - `job` is what is done for one item; left out, a vote, by the other parameters, which are those of
       `fanin.vote`; an item may set some for itself.
+    - `engine` makes the calls elsewhere, as `fanin.batching.engines.on_ray.RayEngine` does on a cluster: the
+      backend is then opened by its name on each worker, which finds the key where it runs.
+    - `rpm`, `tpm`, `stagger_s`, `pace`: as in `fanin.vote`.
     - `watch` is told (the item's number, event) as it happens.
 
     Raises FaninError when the block is entered, and for a replay's miss out of the iteration. A
@@ -95,7 +106,7 @@ async def batch(
     asking = Asking(
         answer, runs, quorum, model, system, temperature, temperature_step, seed, max_tokens, structured
     )
-    terms = Terms(jobs, timeout_s, deadline_s, retries, max_wait_s)
+    terms = Terms(jobs, timeout_s, deadline_s, retries, max_wait_s, rpm, tpm, stagger_s, pace)
     circuit = Circuit(identical_errors)
     failed: Exception | None = None
     async with AsyncExitStack() as stack:
@@ -105,6 +116,9 @@ async def batch(
         spending = Spending(limits, voting.prices, max_tokens)
         kept = await _kept(stack, journal, spending, resume=resume, durable=durable, jobs=jobs)
         calls = Calls(opened, spending, terms, kept, warm_prefix=warm_prefix, watch=watch)
+        if engine is not None:
+            _check_engine(backend)
+            calls.asker = await stack.enter_async_context(engine.open(calls.post()))
         source = Source(questions, voting.content, window=4 * jobs, in_order=ordered)
         running = (
             Working(source, calls, job or voting, circuit, seed, ordered=ordered)
@@ -120,6 +134,14 @@ async def batch(
             group.cancel_scope.cancel()
     if failed is not None:
         raise failed
+
+
+def _check_engine(backend: str | Backend | None) -> None:
+    """Raises InputError where workers elsewhere cannot do what is done here."""
+    if not (backend is None or isinstance(backend, str | Connected)):
+        raise InputError("backend", "one that workers can open by its name, with an engine", backend)
+    if tape_on() is not None:
+        raise InputError("engine", "left out under a tape: what workers send cannot be taped", "engine")
 
 
 def _spread(

@@ -15,7 +15,7 @@ from fanin.policy.budget import PICO, Amount, Limits, Next, Purse, amount, worst
 from fanin.policy.pricing import Price, Prices, price_of
 from fanin.values import Completion, Request, Usage
 
-_UNPAID: frozenset[FailureKind] = frozenset({"rate_limit", "quota", "auth", "bad_request", "server"})
+UNPAID: frozenset[FailureKind] = frozenset({"rate_limit", "quota", "auth", "bad_request", "server"})
 """Failures by which the provider says that it did not answer; any other may have been paid for."""
 
 
@@ -152,7 +152,7 @@ class Metered:
             completion = await self._inner.complete(request)
             used = amount(completion.usage, self._spending.price(request))
         except CallError as error:
-            if error.kind in _UNPAID:
+            if error.kind in UNPAID:
                 used = Amount(1)
             raise
         finally:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from fanin.answers import Answer
+from fanin.answers.text import Text
 from fanin.backend import Backend
 from fanin.batching.calling import ItemConductor
 from fanin.batching.items import Item
@@ -21,6 +23,7 @@ from fanin.voting import as_answer, as_texts, listed_prices_of, resolved_models,
 
 if TYPE_CHECKING:
     from fanin.policy.stopping import Waves
+    from fanin.settling import Hold
 
 ItemJob: TypeAlias = Callable[[Item, ItemConductor], Awaitable[Mapping[str, Any]]]
 """What is done for one item: gives the row's object, of plain values. Its calls go through the conductor's
@@ -97,15 +100,15 @@ class Voting:
     async def __call__(self, item: Item, conductor: ItemConductor) -> Mapping[str, Any]:
         """The object `fanin.vote/1` of that item. Raises FaninError for an item that cannot be asked."""
         plan, stopping = await self.prepared(item)
-        verdict = await hold_vote(
-            plan, conductor, backend=self._backend.name, price=self.prices, stopping=stopping
-        )
+        hold: Hold = partial(hold_vote, backend=self._backend.name, price=self.prices, stopping=stopping)
+        verdict = await _settling(plan)(hold)(plan, conductor)
         return verdict.to_dict()
 
     async def prepared(self, item: Item) -> tuple[Plan, Stopping | None]:
         """The plan of that item, and when to stop. Raises FaninError for an item that cannot be asked."""
         asking = attrs.evolve(self._asking, **dict(item.options)) if item.options else self._asking
         plan = await self._plan(item, asking)
+        _settling(plan)  # what is wrong with it is said before any call
         return plan, self._stopping(plan)
 
     async def _plan(self, item: Item, asking: Asking) -> Plan:
@@ -151,6 +154,16 @@ class Voting:
         if known not in self._stoppings:
             self._stoppings[known] = stopping_of(self._stop, self._waves, plan.runs, plan.quorum, plan.answer)
         return self._stoppings[known]
+
+
+def _settling(plan: Plan) -> Callable[[Hold], Hold]:
+    """Makes a way of holding a vote settle its texts too. Raises InputError for what cannot be settled."""
+    if not isinstance(plan.answer, Text) or plan.answer == Text():
+        return lambda hold: hold
+    from fanin.settling import settling_of
+
+    apart = (plan.structured, None, None, None, None)
+    return settling_of(plan.answer, judge=None, embed=None, runs=plan.runs, apart=apart)
 
 
 def _asked(asking: Asking) -> str:

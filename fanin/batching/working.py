@@ -15,8 +15,7 @@ from fanin.batching.rows import Row
 from fanin.batching.source import Source, Taken
 from fanin.batching.standing import Standing
 from fanin.batching.voted import ItemJob
-from fanin.conductor import first_error
-from fanin.errors import CassetteMissError, FaninError, JournalError
+from fanin.errors import CassetteMissError, EngineError, FaninError, JournalError, first_error
 from fanin.policy.circuit import Circuit, fatal_error
 from fanin.terms import Interrupt
 
@@ -85,7 +84,7 @@ class Working:
         calls.open_items += 1
         try:
             row = Row(item.number, item.id, await self._job(item, conductor))
-        except (CassetteMissError, JournalError):
+        except (CassetteMissError, EngineError, JournalError):
             raise
         except FaninError as error:
             row = Row(item.number, item.id, None, error.message)

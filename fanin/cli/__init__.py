@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -15,11 +16,16 @@ _COMMANDS = {
     "batch": ("fanin.cli.batch", "Vote on many questions, with a journal, within a budget."),
     "calibrate": ("fanin.cli.calibrate", "Learn from known answers how far to trust an ensemble's votes."),
     "cassette": ("fanin.cli.cassette", "Look at tapes, check them, import and verify them."),
+    "diff": ("fanin.cli.diff", "Tell what sets two kept runs apart."),
     "eval": ("fanin.cli.eval", "Measure votes, stop rules and weights on known answers."),
+    "limits": ("fanin.cli.limits", "Show what is known of rate limits, or forget it."),
     "panel": ("fanin.cli.panel", "Ask specialists with tools in parallel, and make one report of it."),
     "export": ("fanin.cli.export", "Write the requests of many votes for a provider's batch API."),
     "import": ("fanin.cli.import_", "Vote on the answers that a batch API gave."),
     "plan": ("fanin.cli.plan", "Tell what a vote would take, before anything is spent."),
+    "recount": ("fanin.cli.recount", "Decide again, in the same or another way, and ask nothing."),
+    "runs": ("fanin.cli.runs", "List, show, remove and hand over the runs that are kept."),
+    "show": ("fanin.cli.show_run", "Show a kept run, or what speaks against its answer."),
     "vote": ("fanin.cli.vote", "Ask a question many times and give one answer with its grade."),
 }
 
@@ -80,8 +86,26 @@ def fanin() -> None:
     """
 
 
+def _say_plainly() -> None:
+    """A warning that a pace is not shared is a line like every other, without a place in the source."""
+    import warnings
+
+    from fanin.errors import SharedPaceWarning
+
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, SharedPaceWarning):
+            click.echo(f"fanin: {message}", err=True)
+        else:
+            shown(message, category, *rest, **named)
+
+    warnings.showwarning = show
+
+
 def main() -> None:
     """Runs the command and leaves with its exit code; 130 after Ctrl-C."""
+    _say_plainly()
     try:
         # Outside its standalone mode click returns the code of an Exit, and raises the rest.
         code = fanin.main(standalone_mode=False)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from fanin.analysed import Analysis, Mode
     from fanin.answers import Answer
 
-_RENAMED = {"timeout": "timeout_s", "deadline": "deadline_s", "max_wait": "max_wait_s"}
+_RENAMED = {name: f"{name}_s" for name in ("timeout", "deadline", "max_wait", "stagger")}
 _OWN = frozenset(
     {"question", "answer", "choices", "tolerance", "record", "record_new", "replay", "as_json"}
-    | {"quiet", "verbose", "list_modes"}
+    | {"quiet", "verbose", "list_modes", "log"}
 )
 """Options that are the command's own; all others are parameters of `fanin.analyze`."""
 
@@ -76,7 +76,8 @@ def _print_modes(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--temperature", type=float, default=0.6, help="Of plans, steps and the final answer.")
 @shared("seed", "max_tokens", "structured", "concurrency", "timeout")
 @click.option("--deadline", type=Duration(), help="The longest the whole analysis may take.")
-@shared("max_wait", "retries", "price", "record", "record_new", "replay")
+@shared("rpm", "tpm", "stagger", "pace")
+@shared("max_wait", "retries", "price", "record", "record_new", "replay", "log")
 @click.option("--json", "as_json", is_flag=True, help="Print one object, fanin.analysis/1.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Every call on stderr, and what every step found.")
@@ -133,6 +134,7 @@ def _analyze(options: dict[str, Any]) -> int:
     import anyio
 
     from fanin.cli.analyses import exit_code, print_analysis
+    from fanin.cli.keeping import keep_run, tell_kept
     from fanin.cli.reading import piped_context
     from fanin.cli.taping import check_tapes, under_tape
 
@@ -148,7 +150,9 @@ def _analyze(options: dict[str, Any]) -> int:
         lambda: anyio.run(_hold, options, answer, context),
         interrupted=lambda made: made.failure is not None and made.failure.kind == "interrupted",
     )
+    kept = keep_run(options, analysis)
     print_analysis(analysis, as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    tell_kept(options, kept)
     return exit_code(analysis)
 
 

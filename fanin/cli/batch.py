@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fanin.cli.batch_inputs import answer_for_all, questions_options, reader_of
-from fanin.cli.options import check_answer_options, leave, shared
+from fanin.cli.options import check_answer_options, leave, paced, shared
 from fanin.cli.parameters import Duration
-from fanin.errors import FaninError, OutputError
+from fanin.errors import FaninError, InputError, OutputError
 
 if TYPE_CHECKING:
     from fanin.backend import Backend
+    from fanin.batching.engines import Engine
     from fanin.batching.inflow import Inflow
     from fanin.batching.items import BadItem, Item
     from fanin.batching.outlet import Rows
@@ -82,7 +83,25 @@ _OF_THE_JOB = ("resume", "durable", "ordered", "budget_runs", "warm_prefix")
 @click.option("--warm-prefix", is_flag=True, help="The first call of each context ahead of its siblings.")
 @shared("concurrency", "timeout")
 @click.option("--deadline", type=Duration(), help="The longest the whole batch may take.")
+@shared("rpm", "tpm", "stagger", "pace")
 @shared("max_wait", "retries", "price", "record", "record_new", "replay")
+@click.option(
+    "--engine",
+    type=click.Choice(["here", "ray"]),
+    default="here",
+    help="Who makes the calls: this process, or the workers of a Ray cluster (the extra fanin[ray]).",
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="The Ray cluster, HOST:PORT or auto.  [default: one is started on this machine, and ended]",
+)
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Workers on the Ray cluster.  [default: one for each of its CPUs]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Every call on stderr.")
 def command(**options: Any) -> None:
@@ -120,6 +139,7 @@ def _batch(options: dict[str, Any]) -> int:
         return 0
     check_tapes(options)
     check_answer_options(options)
+    engine = _engine(options)
     report = Report()
     with open_inflow(options["questions"]) as inflow:
         files = files_of(options, inflow)
@@ -127,7 +147,7 @@ def _batch(options: dict[str, Any]) -> int:
         try:
             standing = under_tape(
                 options,
-                lambda: anyio.run(_run, options, inflow, files, report),
+                lambda: anyio.run(_run, options, inflow, files, report, engine),
                 interrupted=lambda standing: standing.ended == "interrupt",
             )
         except OutputError as error:
@@ -138,7 +158,25 @@ def _batch(options: dict[str, Any]) -> int:
     return exit_code(standing)
 
 
-async def _run(options: dict[str, Any], inflow: Inflow, files: Files, report: Report) -> Standing:
+def _engine(options: dict[str, Any]) -> Engine | None:
+    """Who makes the calls; None for this process. Raises FaninError for options that do not go together."""
+    if options["engine"] == "here":
+        for name in ("address", "workers"):
+            if options[name] is not None:
+                raise InputError(f"--{name}", "left out without --engine ray", options[name])
+        return None
+    for name in ("record", "record_new", "replay"):
+        if options[name] is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(flag, "left out with --engine ray, which tapes nothing", options[name])
+    from fanin.batching.engines.on_ray import RayEngine
+
+    return RayEngine(options["address"], options["workers"])
+
+
+async def _run(
+    options: dict[str, Any], inflow: Inflow, files: Files, report: Report, engine: Engine | None
+) -> Standing:
     """Asks everything and writes every row; how it ended."""
     from fanin.batching.readers import read_items
 
@@ -151,7 +189,7 @@ async def _run(options: dict[str, Any], inflow: Inflow, files: Files, report: Re
                 from fanin.batching.journal import erase_journal
 
                 erase_journal(files.journal)
-            async with _asked(options, backend, _from(first, items), files) as (rows, shown):
+            async with _asked(options, backend, _from(first, items), files, engine) as (rows, shown):
                 await _written(rows, files, report, shown, _share_of(inflow, reader), options)
                 return rows.standing
 
@@ -170,7 +208,11 @@ async def _opened(options: dict[str, Any]) -> AsyncIterator[Backend]:
 
 @asynccontextmanager
 async def _asked(
-    options: dict[str, Any], backend: Backend, items: AsyncIterator[Item | BadItem], files: Files
+    options: dict[str, Any],
+    backend: Backend,
+    items: AsyncIterator[Item | BadItem],
+    files: Files,
+    engine: Engine | None,
 ) -> AsyncIterator[tuple[Rows, Display]]:
     """The rows of the batch, and what shows how it goes; Ctrl-C ends it from now on."""
     from fanin.batching.interrupts import BatchInterrupt
@@ -192,7 +234,9 @@ async def _asked(
         timeout_s=options["timeout"],
         deadline_s=options["deadline"],
         max_wait_s=options["max_wait"],
+        **paced(options),
         interrupt=interrupt,
+        engine=engine,
         watch=_print_event if options["verbose"] and not options["quiet"] else None,
         **rest,
     )

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 def questions_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """A decorator: the argument QUESTIONS, and how that is read."""
+    questions = click.argument("questions", type=click.Path(), callback=settings_for(), is_eager=True)
+    return questions(reading_options(function))
+
+
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator: how the questions are read."""
     for option in reversed(
         (
-            click.argument("questions", type=click.Path(), callback=settings_for(), is_eager=True),
             click.option(
                 "--input-format",
                 type=click.Choice(["auto", "jsonl", "lines", "csv"]),

@@ -58,7 +58,7 @@ _SHARED = {
     "runs": click.option("--runs", type=int, default=5, help="How many times to ask, 1 to 1000."),
     "answer": click.option(
         "--answer",
-        type=click.Choice(["auto", "yes/no", "number", "text"]),
+        type=click.Choice(["auto", "yes/no", "number", "text", "date", "quantity"]),
         default="auto",
         help="The type of the answer; auto: yes/no for a question that opens like one, else text.",
     ),
@@ -66,7 +66,32 @@ _SHARED = {
         "--choices", metavar="A,B,C", help=r"The answers to choose from (\, is a comma inside one)."
     ),
     "tolerance": click.option(
-        "--tolerance", type=float, metavar="X", help="Numbers this close are equal (with number)."
+        "--tolerance",
+        type=float,
+        metavar="X",
+        help="Numbers this close are equal (with number, quantity, --schema).",
+    ),
+    "cluster": click.option(
+        "--cluster",
+        default="exact",
+        metavar="HOW",
+        help="Which texts are one: exact (word for word), lexical or lexical:0.8 (nearly so by letters), "
+        "judge (a model says so), embedding or embedding:0.9 (near in meaning by --embed).",
+    ),
+    "select": click.option(
+        "--select",
+        type=click.Choice(["votes", "judge"]),
+        default="votes",
+        help="judge: the whole reply is the answer, and a model picks the one most consistent with the rest.",
+    ),
+    "judge": click.option(
+        "--judge", metavar="MODEL", help="The model that judges.  [default: the first that is asked]"
+    ),
+    "embed": click.option(
+        "--embed",
+        type=click.Path(),
+        metavar="FOLDER",
+        help="A Model2Vec model for --cluster embedding: pip install 'fanin[embed]'.",
     ),
     "backend": click.option(
         "--backend", metavar="NAME", help="groq, openai, ollama, litellm, fake, or another installed one."
@@ -124,6 +149,27 @@ _SHARED = {
     "max_wait": click.option(
         "--max-wait", type=Duration(), default="10m", help="A longer told wait is not waited out."
     ),
+    "rpm": click.option("--rpm", type=float, metavar="N", help="Requests a minute and model, at most."),
+    "tpm": click.option("--tpm", type=float, metavar="N", help="Tokens a minute and model, at most."),
+    "stagger": click.option(
+        "--stagger",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="Calls of a model begin so far apart at least.",
+    ),
+    "pace": click.option(
+        "--pace",
+        default="file",
+        metavar="WHERE",
+        help="Who shares the pace. file: your processes on this machine; redis://HOST/0: all who name it; "
+        "off: this one alone.",
+    ),
+    "hedge": click.option(
+        "--hedge",
+        is_flag=True,
+        help="Make a call that takes twice as long as the others a second time, while its vote can matter.",
+    ),
     "retries": click.option(
         "--retries", type=int, default=4, help="Calls after the first that errors may cost."
     ),
@@ -135,6 +181,12 @@ _SHARED = {
     ),
     "replay": click.option(
         "--replay", type=click.Path(), metavar="FILE", help="Answer from a tape: no key, no network."
+    ),
+    "log": click.option(
+        "--log/--no-log",
+        default=None,
+        help="Keep the run, to show, compare and recount it later (fanin runs).  [default: keep it, unless a "
+        "tape is replayed]",
     ),
     "price": click.option(
         "--price",
@@ -158,6 +210,12 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return with_options
 
 
+def paced(options: dict[str, Any]) -> dict[str, Any]:
+    """What the options say of the pace, as `fanin.terms.Terms` names it."""
+    names = {"rpm": "rpm", "tpm": "tpm", "stagger": "stagger_s", "pace": "pace"}
+    return {names[option]: value for option, value in options.items() if option in names}
+
+
 def leave(error: FaninError, command: click.Command) -> click.exceptions.Exit:
     """Says an error on stderr, with the option that it is about; what is given back is to be raised."""
     from fanin.show import clean
@@ -175,10 +233,25 @@ def leave(error: FaninError, command: click.Command) -> click.exceptions.Exit:
 
 def check_answer_options(options: dict[str, Any]) -> None:
     """Raises click.UsageError where the options do not agree on the type of the answer."""
-    if options["choices"] is not None and options["answer"] != "auto":
-        raise click.UsageError("--choices already says what the answers are: leave --answer out")
-    if options["tolerance"] is not None and options["answer"] != "number":
+    from fanin.cli.answer_types import check_answer_types
+
+    check_answer_types(options)
+    measured = options["answer"] in ("number", "quantity") or options.get("schema") is not None
+    if options["tolerance"] is not None and not measured:
         raise click.UsageError("--tolerance goes with --answer number")
+    _check_text_options(options)
+
+
+def _check_text_options(options: dict[str, Any]) -> None:
+    given = [name for name, usual in _ON_TEXTS.items() if options.get(name, usual) != usual]
+    other = [name for name in ("choices", "schema", "labels") if options.get(name)]
+    if given and (other or options["answer"] not in ("auto", "text")):
+        instead = f"--{other[0]}" if other else f"--answer {options['answer']}"
+        raise click.UsageError(f"--{given[0]} goes with texts (--answer text), not with {instead}")
+
+
+_ON_TEXTS = {"cluster": "exact", "select": "votes"}
+"""Options that say the answer is a text, with what they are unless given."""
 
 
 def check_escalation(options: dict[str, Any]) -> None:
@@ -191,11 +264,19 @@ def check_escalation(options: dict[str, Any]) -> None:
 def answer_of(options: dict[str, Any], *, quiet: bool) -> Answer:
     """The type of answer that the options ask for; says which one `auto` came to."""
     from fanin import answers
+    from fanin.cli.answer_types import typed_answer
     from fanin.cli.progress import say
     from fanin.voting import as_answer
 
     if options["choices"] is not None:
         return answers.Choice(comma_list(options["choices"]))
+    if any(options.get(name, usual) != usual for name, usual in _ON_TEXTS.items()):
+        from fanin.answers.text import parse_cluster
+
+        return answers.Text(*parse_cluster(options["cluster"]), options["select"])
+    typed = typed_answer(options)
+    if typed is not None:
+        return typed
     if options["answer"] == "number":
         return answers.Number(abs_tol=options["tolerance"] or 0.0)
     answer = as_answer(options["answer"], options["question"])

@@ -10,10 +10,13 @@ import click
 
 from fanin import show
 from fanin.cli.progress import say
-from fanin.verdict import Verdict
+from fanin.verdict import Verdict, escape_unprintable
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_MOST_LINES = 40
+"""So many fields of a document are shown."""
 
 
 def print_json(verdict: Verdict) -> None:
@@ -43,13 +46,17 @@ def print_verdict(verdict: Verdict, *, quiet: bool, verbose: bool, answer_too: b
     if answer_too and terminal:
         _print_table(verdict)
     elif answer_too and verdict.answer is not None:
-        click.echo(show.one_line(verdict.answer, 100_000))
+        # White space within a document's texts is part of them.
+        whole = escape_unprintable(verdict.answer) if verdict.fields else None
+        click.echo(whole or show.one_line(verdict.answer, 100_000))
     if quiet:
         return
     if verbose:
         for tier in verdict.tiers or (verdict,):
             _print_replies(tier)
     for line in show.reasons(verdict):
+        say(line)
+    for line in show.open_fields(verdict)[:_MOST_LINES]:
         say(line)
     headline = show.headline(verdict)
     if terminal and answer_too:
@@ -88,14 +95,33 @@ def _print_table(verdict: Verdict) -> None:
     if verdict.answer is not None:
         console.print(Text(show.one_line(verdict.answer, 2000), style="bold"))
     console.print(Text(show.headline(verdict)))
-    if verdict.votes or show.endings(verdict.runs):
+    if verdict.fields:
+        console.print(_fields_table(verdict))
+    elif verdict.votes or show.endings(verdict.runs):
         console.print(_table(verdict))
-    for choice, text in show.dissent(verdict):
+    for choice, text in [] if verdict.fields else show.dissent(verdict):
         if verdict.answer is not None:
             console.print(Text(f"dissent, {choice}: {text}", style="dim"))
     for line in show.tiers(verdict):
         console.print(Text(line))
     console.print(Text(show.clean(verdict.advice)))
+
+
+def _fields_table(verdict: Verdict) -> Table:
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("field", "grade", "votes", box=SIMPLE, pad_edge=False)
+    for pointer, field in list(verdict.fields.items())[:_MOST_LINES]:
+        votes = ", ".join(
+            f"{show.one_line(look, 40)} {number}" for look, number in list(field.votes.items())[:4]
+        )
+        what = f" ({field.what})" if field.what != "value" else ""
+        table.add_row(Text(f"{show.one_line(pointer, 60) or '(whole)'}{what}"), field.grade, Text(votes))
+    if len(verdict.fields) > _MOST_LINES:
+        table.add_row(Text(f"and {len(verdict.fields) - _MOST_LINES} more fields"), "", "")
+    return table
 
 
 def _table(verdict: Verdict) -> Table:

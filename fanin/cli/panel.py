@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fanin.cli.options import leave, shared
+from fanin.cli.options import leave, paced, shared
 from fanin.cli.parameters import Duration
 from fanin.errors import FaninError, InputError
 
@@ -42,7 +42,8 @@ said is printed); 5 a key is missing or refused; 6 a deadline or a limit came fi
 )
 @shared("concurrency", "timeout")
 @click.option("--deadline", type=Duration(), help="The longest the whole panel may take.")
-@shared("max_wait", "retries", "price", "record", "record_new", "replay")
+@shared("rpm", "tpm", "stagger", "pace")
+@shared("max_wait", "retries", "price", "record", "record_new", "replay", "log")
 @click.option("--out", type=click.Path(), metavar="FILE", help="Write the report there too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object, fanin.panel/1.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
@@ -68,6 +69,7 @@ def _panel(options: dict[str, Any]) -> int:
     import anyio
     import attrs
 
+    from fanin.cli.keeping import keep_run, tell_kept
     from fanin.cli.reading import piped_context
     from fanin.cli.taping import check_tapes, under_tape
     from fanin.panel_file import read_panel
@@ -87,7 +89,9 @@ def _panel(options: dict[str, Any]) -> int:
         lambda: anyio.run(_hold, options, panel, context),
         interrupted=lambda report: report.stopped_by == "interrupt",
     )
-    _print(options, report)
+    kept = keep_run(options, report)
+    print_report(report, as_json=options["as_json"], quiet=options["quiet"], out=options["out"])
+    tell_kept(options, kept)
     return exit_code(report)
 
 
@@ -120,6 +124,7 @@ async def _hold(options: dict[str, Any], panel: Panel, context: str | None) -> R
             deadline_s=options["deadline"],
             retries=options["retries"],
             max_wait_s=options["max_wait"],
+            **paced(options),
             price=options["price"],
             watch=shown.watch,
             interrupt=interrupt,
@@ -148,23 +153,24 @@ def _check_writable(path: Path) -> None:
         raise InputError("out", "a file that can be written", str(path))
 
 
-def _print(options: dict[str, Any], report: Report) -> None:
+def print_report(report: Report, *, as_json: bool, quiet: bool, out: str | None = None) -> None:
+    """The report, or its object, on stdout and in the file `out`; what it took on stderr."""
     from fanin.cli.progress import say
     from fanin.show import clean
 
     there = report.report is not None or bool(report.parts)
-    if options["as_json"]:
+    if as_json:
         _print_json(report)
     elif there:
         click.echo(clean(report.text))
     else:
         click.echo(f"fanin: {clean(report.text)}", err=True)
-    if options["out"] is not None and there:
+    if out is not None and there:
         try:
-            Path(options["out"]).write_text(f"{report.text}\n", "utf-8", errors="backslashreplace")
+            Path(out).write_text(f"{report.text}\n", "utf-8", errors="backslashreplace")
         except OSError as error:
-            raise FaninError(f"{options['out']} cannot be written: {error.strerror}") from None
-    if options["quiet"]:
+            raise FaninError(f"{out} cannot be written: {error.strerror}") from None
+    if quiet:
         return
     for remark in report.remarks:
         say(clean(remark))

@@ -166,6 +166,7 @@ def _state(event: PanelEvent) -> str:
         "limit": "waiting for the rate limit",
         "adapted": "asking again without a parameter",
         "tool": f"calling {why}",
+        "hedge": "asking a second time",
     }.get(event.kind, event.kind)
 
 

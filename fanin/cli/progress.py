@@ -33,6 +33,34 @@ def say(text: str) -> None:
     click.echo(f"fanin: {text}", err=True)
 
 
+_HELD = {
+    "retry-after": "the provider asked to wait",
+    "rpm": "your limit of requests a minute (--rpm)",
+    "tpm": "your limit of tokens a minute (--tpm)",
+    "stagger": "the time between two starts (--stagger)",
+    "probing": "a limit that is still being found out",
+    "line": "in line behind other calls",
+    "places": "for a place at the server",
+}
+
+
+def held_by(why: str) -> str:
+    """What holds a request, in words, from the `detail` of its event."""
+    if why in _HELD:
+        return _HELD[why]
+    whole = why.removeprefix("part of ")
+    part = "" if whole == why else "this process' part of "
+    unit = "tokens" if whole.startswith("tokens") else "requests"
+    return f"{part}{_HELD.get(whole, f'the limit of {unit} that the provider tells')}"
+
+
+def _until(wait_s: float) -> str:
+    if not wait_s:
+        return ""
+    until = time.strftime("%H:%M:%S", time.localtime(time.time() + wait_s))
+    return f"{wait_s:.2f} s, until {until}: "
+
+
 def detail(event: Event) -> str:
     """An event as a line for `-v`."""
     words = {
@@ -40,9 +68,10 @@ def detail(event: Event) -> str:
         "answered": "answered",
         "failed": "failed",
         "retry": f"asking again in {event.wait_s:.2f} s",
-        "limit": f"waiting {event.wait_s:.2f} s for the rate limit",
+        "limit": f"waiting {_until(event.wait_s)}{held_by(event.detail)}",
         "adapted": "asking again without a parameter",
         "tool": "calling a tool",
+        "hedge": "asking a second time, since the first call takes long",
     }[event.kind]
     why = f": {one_line(event.detail, 200)}" if event.detail and event.kind != "limit" else ""
     call = f", call {event.attempt}" if event.attempt > 1 else ""
@@ -78,7 +107,7 @@ class Live:
         self._console = Console(stderr=True, highlight=False)
         self._runs = runs
         self._verbose = verbose
-        self._state: dict[int, tuple[str, float]] = {}
+        self._state: dict[int, tuple[str, float, str]] = {}
         self._stopping = False
         self._status: Status | None = None
 
@@ -97,7 +126,8 @@ class Live:
         if event.kind == "asked" and self._state.get(event.index, ("",))[0] in ("answered", "failed"):
             # A run that has ended is asked again by the next tier only.
             self._state.clear()
-        self._state[event.index] = (event.kind, time.monotonic() + event.wait_s)
+        kind = "line" if event.kind == "limit" and not event.wait_s else event.kind
+        self._state[event.index] = (kind, time.monotonic() + event.wait_s, event.detail)
         if self._verbose:
             self._console.print(detail(event), markup=False, soft_wrap=True)
         self._show()
@@ -113,16 +143,20 @@ class Live:
             self._status.update(Text(self._line(), overflow="ellipsis", no_wrap=True))
 
     def _line(self) -> str:
-        kinds = [kind for kind, _ in self._state.values()]
+        kinds = [kind for kind, _, _ in self._state.values()]
         done = kinds.count("answered") + kinds.count("failed")
         parts = [f"{done} of {count(self._runs, 'run')} done"]
-        if asking := kinds.count("asked") + kinds.count("adapted"):
+        if asking := kinds.count("asked") + kinds.count("adapted") + kinds.count("hedge"):
             parts.append(f"{asking} asking")
-        for kind, why in (("limit", "for the rate limit"), ("retry", "to ask again")):
-            until = [at for state, at in self._state.values() if state == kind]
+        for kind, what in (("limit", "for the rate limit"), ("retry", "to ask again")):
+            until = [(at, why) for state, at, why in self._state.values() if state == kind]
             if until:
-                clock = time.strftime("%H:%M:%S", time.localtime(time.time() + max(until) - time.monotonic()))
-                parts.append(f"{len(until)} waiting {why} until {clock}")
+                last_s, why = max(until)
+                clock = time.strftime("%H:%M:%S", time.localtime(time.time() + last_s - time.monotonic()))
+                why = held_by(why) if kind == "limit" else one_line(why, 60)
+                parts.append(f"{len(until)} waiting {what} until {clock}{f' ({why})' if why else ''}")
+        if queued := kinds.count("line"):
+            parts.append(f"{queued} in line")
         if failed := kinds.count("failed"):
             parts.append(f"{failed} failed")
         if self._stopping:

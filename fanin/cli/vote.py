@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fanin.cli.answer_types import OPTIONS, answer_type_options
 from fanin.cli.options import answer_of, check_answer_options, check_escalation, leave, plan_of, shared
 from fanin.cli.parameters import Duration, comma_list
 from fanin.errors import FaninError, InputError
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from fanin.cli.progress import Progress
     from fanin.verdict import Verdict
 
-_RENAMED = {"timeout": "timeout_s", "deadline": "deadline_s", "max_wait": "max_wait_s"}
+_RENAMED = {name: f"{name}_s" for name in ("timeout", "deadline", "max_wait", "stagger")}
 _OWN = frozenset(
     {"question", "answer", "choices", "tolerance", "require", "record", "replay", "prompt", "as_json"}
-    | {"record_new", "quiet", "verbose", "modes"}
+    | {"record_new", "quiet", "verbose", "modes", "log", "cluster", "select", *OPTIONS}
 )
 """Options that are the command's own; all others are parameters of `fanin.vote`."""
 
@@ -31,6 +32,8 @@ Exit codes: 0 decided; 1 nothing usable came back; 2 usage, input or configurati
 
 @click.command(name="vote", epilog=_EPILOG, context_settings={"show_default": True})
 @shared("question", "runs", "answer", "choices", "tolerance", "backend", "model", "base_url", "system")
+@answer_type_options
+@shared("cluster", "select", "judge", "embed")
 @shared("temperature", "temperature_step", "seed", "max_tokens", "structured", "quorum")
 @click.option(
     "--require",
@@ -55,7 +58,8 @@ Exit codes: 0 decided; 1 nothing usable came back; 2 usage, input or configurati
 @click.option("--modes", metavar="A,B,C", help="The same, in several modes that the runs go round.")
 @shared("concurrency", "timeout")
 @click.option("--deadline", type=Duration(), help="The longest the whole vote may take.")
-@shared("max_wait", "retries", "price", "record", "record_new", "replay")
+@shared("rpm", "tpm", "stagger", "pace")
+@shared("max_wait", "hedge", "retries", "price", "record", "record_new", "replay", "log")
 @click.option(
     "--weights",
     type=click.Path(),
@@ -94,6 +98,7 @@ def command(**options: Any) -> None:
 
 def _vote(options: dict[str, Any]) -> int:
     from fanin.cli.exits import exit_code
+    from fanin.cli.keeping import keep_run, tell_kept
     from fanin.cli.output import print_json, print_rules, print_verdict
     from fanin.cli.reading import piped_context
     from fanin.cli.sureness import print_sureness
@@ -112,6 +117,7 @@ def _vote(options: dict[str, Any]) -> int:
         _print_prompt(options, answer, context)
         return 0
     verdict = _ask(options, answer, context)
+    kept = keep_run(options, verdict)
     if options["as_json"]:
         print_json(verdict)
     print_verdict(verdict, quiet=quiet, verbose=options["verbose"], answer_too=not options["as_json"])
@@ -122,6 +128,7 @@ def _vote(options: dict[str, Any]) -> int:
             print_analyses(tier.analyses, verdict.answer)
     if options["verbose"] and not quiet:
         print_sureness(verdict, len(answer.options) or None, options["calibration"])
+    tell_kept(options, kept)
     return exit_code(verdict, options["require"])
 
 

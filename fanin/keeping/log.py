@@ -37,7 +37,8 @@ _LOOKED_AT = 2000
 """So many of the newest ids are compared with one that there is not."""
 _SCHEMA = """
 CREATE TABLE runs (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kept_at TEXT NOT NULL,
-    kind TEXT NOT NULL, question TEXT NOT NULL, outcome TEXT NOT NULL, answer TEXT, grade TEXT, cost_usd REAL);
+    kind TEXT NOT NULL, question TEXT NOT NULL, outcome TEXT NOT NULL, answer TEXT, grade TEXT,
+    cost_usd REAL);
 CREATE TABLE records (place INTEGER PRIMARY KEY REFERENCES runs, packed BLOB NOT NULL);
 """
 _SHOWN = "id, kept_at, kind, question, outcome, answer, grade, cost_usd"
@@ -105,8 +106,16 @@ class Log:
     def add(self, record: Record) -> bool:
         """Puts a record into the log; False where one of that id is there already, which stays."""
         what = record.decided
-        about = (record.kept_at, record.kind, _plain(record.question)[:_QUESTION_CHARS])
-        row = (record.id, *about, what.outcome, _plain(what.answer), what.grade, what.cost_usd)
+        answer = None if what.answer is None else _storable(what.answer)
+        about = (record.kept_at, record.kind, _storable(record.question[:_QUESTION_CHARS]))
+        row = (
+            record.id,
+            *about,
+            what.outcome,
+            answer,
+            what.grade,
+            what.cost_usd,
+        )
         packed = zlib.compress(record_text(record).encode("ascii"), 1)
         with self._open(make=True) as log, log:
             log.execute("BEGIN IMMEDIATE")
@@ -229,9 +238,9 @@ def _new_id() -> str:
     return "".join(_ALPHABET[byte % 32] for byte in os.urandom(_ID_CHARS))
 
 
-def _plain(text: str | None) -> str | None:
+def _storable(text: str) -> str:
     """SQLite takes no lone surrogates."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _not_one(log: sqlite3.Connection, run: str, found: list[str]) -> RecordError:

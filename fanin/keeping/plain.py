@@ -37,11 +37,11 @@ def to_plain(value: Any) -> Any:
     # Asking a protocol takes long, and a run of a thousand has many values.
     if hasattr(value, "instruction") and isinstance(value, Answer):
         return answer_to_plain(value)
-    return {name: to_plain(getattr(value, name)) for name in _names(type(value))}
+    return {name: to_plain(getattr(value, name)) for name in _names(value.__class__)}
 
 
 @cache
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(kind) if field.init)
 
 
@@ -74,7 +74,8 @@ def _exactly(wanted: str, fits: Callable[[Any], bool]) -> Read:
     def read(value: Any, where: str) -> Any:
         if not fits(value):
             shown = repr(value)
-            raise Misfit(f"{where or 'it'} is {shown if len(shown) < 60 else f'{shown[:57]}...'}, not {wanted}")
+            shown = shown if len(shown) < 60 else f"{shown[:57]}..."
+            raise Misfit(f"{where or 'it'} is {shown}, not {wanted}")
         return value
 
     return read
@@ -84,9 +85,7 @@ _SIMPLE: dict[Any, Read] = {
     str: _exactly("a text", lambda value: isinstance(value, str)),
     bool: _exactly("true or false", lambda value: isinstance(value, bool)),
     int: _exactly("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    float: _exactly(
-        "a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)
-    ),
+    float: _exactly("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
 }
 _a_list = _exactly("a list", lambda value: isinstance(value, list))
 _an_object = _exactly("an object", lambda value: isinstance(value, dict))

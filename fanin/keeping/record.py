@@ -1,20 +1,20 @@
 """One kept run as a value and as text, `fanin.run/1`: a JSON object on one line, in ASCII.
 
 Beside `schema`, `id`, `kind`, `kept_at`, `versions` and `decided` the object has one member that bears the
-name of its kind and holds the evidence: `vote`, `analysis` or `panel`. Their fields are those of the classes here and of
-`fanin.values`. A change that a reader of version 1 would misread makes a new version.
+name of its kind and holds the evidence: `vote`, `analysis` or `panel`. Their fields are those of the classes
+here and of `fanin.values`. A change that a reader of version 1 would misread makes a new version.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
 from fanin.analysed import Analysis
-from fanin.calibration import Calibration, calibration_from, text_of
+from fanin.clusters import Judging
 from fanin.errors import FaninError, InputError, RecordError
 from fanin.keeping.answer_types import ForeignAnswer
 from fanin.keeping.plain import Misfit, from_plain, to_plain
@@ -24,6 +24,9 @@ from fanin.stages.grade import grade
 from fanin.stages.isolate import isolate
 from fanin.values import Event, Failure, Message, Plan, Run, Sample, Stopped
 from fanin.verdict import Verdict
+
+if TYPE_CHECKING:
+    from fanin.calibration import Calibration
 
 SCHEMA = "fanin.run/1"
 _READ = (SCHEMA,)
@@ -64,6 +67,8 @@ class KeptTier:
     """The models as the verdict names them."""
     events: tuple[Event, ...] = ()
     """What happened on the way, waits and all."""
+    judging: Judging | None = None
+    """Of free texts: what a judge or an embedding told of them; None where nothing did."""
     analyses: tuple[Analysis, ...] = ()
     """Of a vote over analyses: every one that was begun, by index."""
 
@@ -172,9 +177,18 @@ def _kept_vote(verdict: Verdict) -> KeptVote:
         tiers=tuple(_kept_tier(tier) for tier in verdict.tiers or (verdict,)),
         planned=basis.tiers,
         prices=tuple(basis.prices.items()),
-        weights=tuple(text_of(each) if isinstance(each, Calibration) else each for each in weights),
-        calibrations=tuple(text_of(each) for each in basis.calibrations),
+        weights=_texts(weights),
+        calibrations=_texts(basis.calibrations),
     )
+
+
+def _texts(files: tuple[Any, ...]) -> tuple[str, ...]:
+    """Calibrations as the texts of their files; a name stays one."""
+    if not files or isinstance(files[0], str):
+        return files
+    from fanin.calibration import text_of
+
+    return tuple(map(text_of, files))
 
 
 def _kept_tier(verdict: Verdict) -> KeptTier:
@@ -197,6 +211,7 @@ def _kept_tier(verdict: Verdict) -> KeptTier:
         backend=verdict.backend,
         models=verdict.models,
         events=verdict.events,
+        judging=basis.judging,
         analyses=tuple(attrs.evolve(each, basis=None) for each in verdict.analyses),
     )
 
@@ -253,12 +268,8 @@ def check_schema(found: Any, where: str) -> None:
 
 def scrubbed(record: Record, scrub: Callable[[str], str]) -> Record:
     """The record with every text in it as `scrub` leaves it: keys are taken out."""
-    head = attrs.asdict(record, recurse=False)
-    changed = {
-        kind: None if head[kind] is None else from_plain(type(head[kind]), _scrub(to_plain(head[kind]), scrub))
-        for kind in ("decided", "vote", "analysis", "panel")
-    }
-    return attrs.evolve(record, **changed)
+    cleaned: Record = from_plain(Record, _scrub(to_plain(record), scrub))
+    return attrs.evolve(cleaned, id=record.id, kind=record.kind, kept_at=record.kept_at)
 
 
 def _scrub(value: Any, scrub: Callable[[str], str]) -> Any:
@@ -273,6 +284,10 @@ def _scrub(value: Any, scrub: Callable[[str], str]) -> Any:
 
 def calibrations_of(texts: tuple[str, ...], where: str) -> tuple[Calibration, ...]:
     """The calibrations of these texts. Raises RecordError."""
+    if not texts:
+        return ()
+    from fanin.calibration import calibration_from
+
     try:
         return tuple(calibration_from(text, where) for text in texts)
     except FaninError as error:

@@ -1,4 +1,4 @@
-"""What is common as bytes, and back: one line of JSON, values as lists in the order of their fields.
+"""What is held jointly as bytes, and back: one line of JSON, values as lists in the order of their fields.
 
 The version is a fingerprint of all the fields' names and types: a state that was written by a fanin
 that knew other fields is recognized, and never misread.
@@ -17,7 +17,7 @@ import attrs
 
 from fanin.policy.pacing.bracket import UNKNOWN, Bracket
 from fanin.policy.pacing.load import History, Load
-from fanin.sharing.common import Common
+from fanin.sharing.joint import Joint
 
 KEPT_SENDS = 1024
 """Of what was sent when, so much is handed on."""
@@ -27,18 +27,18 @@ Reader: TypeAlias = Callable[[Any], Any]
 _UNKNOWN = [UNKNOWN.slowest, UNKNOWN.fastest]
 
 
-def encode(common: Common) -> bytes:
+def encode(joint: Joint) -> bytes:
     """The state as bytes, without a line break."""
-    return json.dumps(_plain(common), separators=(",", ":")).encode()
+    return json.dumps(_plain(joint), separators=(",", ":")).encode()
 
 
-def decode(data: bytes) -> Common:
+def decode(data: bytes) -> Joint:
     """The state that `encode` wrote. Raises ValueError for anything else."""
     try:
-        common: Common = _reader(Common)(json.loads(data))
+        joint: Joint = _reader(Joint)(json.loads(data))
     except (TypeError, LookupError, RecursionError) as error:
         raise ValueError(f"not a state: {error}") from None
-    return common
+    return joint
 
 
 def _plain(value: Any) -> Any:
@@ -47,12 +47,13 @@ def _plain(value: Any) -> Any:
         return [_plain(value.total), [list(column) for column in zip(*sends, strict=True)]]
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    fields = _fields(type(value))
+    kind: Any = type(value)
+    fields = _fields(kind)
     return value if fields is None else [_plain(getattr(value, name)) for name in fields]
 
 
 @cache
-def _fields(kind: type) -> tuple[str, ...] | None:
+def _fields(kind: Any) -> tuple[str, ...] | None:
     return tuple(field.name for field in attrs.fields(kind)) if attrs.has(kind) else None
 
 
@@ -88,7 +89,11 @@ def _simple(kind: type) -> Reader:
 
 def _later(kind: Any) -> Reader:
     """The reader of a type that may hold itself."""
-    return lambda found: _reader(kind)(found)
+
+    def read(found: Any) -> Any:
+        return _reader(kind)(found)
+
+    return read
 
 
 def _object(kind: type) -> Reader:
@@ -133,4 +138,4 @@ def _shape(kind: Any, seen: frozenset[Any] = frozenset()) -> str:
 @cache
 def version() -> str:
     """The version of the bytes: the same for every fanin that reads and writes them alike."""
-    return blake2b(_shape(Common).encode(), digest_size=4).hexdigest()
+    return blake2b(_shape(Joint).encode(), digest_size=4).hexdigest()

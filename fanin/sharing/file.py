@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fanin.clock import Clock
 from fanin.sharing import codec
-from fanin.sharing.common import Common
+from fanin.sharing.joint import Joint
 from fanin.sharing.store import Found, Key, Step, Store, StoreError, T
 
 LOCK_TRIES_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04)
@@ -68,17 +68,18 @@ class FileStore(Store):
 
     name = "the pace file"
     patience_s = 1.0
+    strikes = 3  # on a busy machine its user may just be slow
 
     def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
-        self._given = folder
+        self._where = folder
         self._boot = boot()
-        self._seen: dict[Key, tuple[bytes, Common]] = {}
+        self._seen: dict[Key, tuple[tuple[bytes, bytes], Joint]] = {}
 
     def now_s(self) -> float:
         return time.monotonic()
 
-    async def exchange(self, key: Key, fresh: Common, step: Step[T], clock: Clock) -> Found[T]:
+    async def exchange(self, key: Key, fresh: Joint, step: Step[T], clock: Clock) -> Found[T]:
         for wait_s in LOCK_TRIES_S:
             with self._locked(key) as held:
                 if held:
@@ -86,10 +87,10 @@ class FileStore(Store):
             await clock.sleep(wait_s)
         raise StoreError(f"{self._path(key)} is in use, and its user does not move")
 
-    def _exchanged(self, key: Key, fresh: Common, step: Step[T], now_s: float) -> Found[T]:
-        common, result = step(self._read(key) or fresh, now_s)
-        self._write(key, common)
-        return Found(common, result)
+    def _exchanged(self, key: Key, fresh: Joint, step: Step[T], now_s: float) -> Found[T]:
+        joint, result = step(self._read(key) or fresh, now_s)
+        self._write(key, joint)
+        return Found(joint, result)
 
     def closed_until_s(self, key: Key) -> float:
         try:
@@ -99,14 +100,14 @@ class FileStore(Store):
         except (OSError, StoreError, ValueError):
             return -math.inf
 
-    def entries(self) -> list[Common]:
+    def entries(self) -> list[Joint]:
         found = []
         for path in self._paths():
             with suppress(OSError, StoreError, ValueError):
-                common = self._common(path, *self._lines(path))
-                if common is not None:
-                    found.append(common)
-        return sorted(found, key=lambda common: (common.account, common.model))
+                joint = self._joint(path, *self._lines(path))
+                if joint is not None:
+                    found.append(joint)
+        return sorted(found, key=lambda joint: (joint.account, joint.model))
 
     def forget(self, key: Key | None) -> int:
         if key is None:
@@ -123,9 +124,9 @@ class FileStore(Store):
     def _forget(self, path: Path) -> None:
         """Leaves an empty state, so that whoever shares it forgets too."""
         try:
-            known = self._common(path, *self._lines(path))
+            known = self._joint(path, *self._lines(path))
             assert known is not None
-            self._replace(path, Common(known.account, known.model))
+            self._replace(path, Joint(known.account, known.model))
         except (StoreError, ValueError, AssertionError):
             path.unlink(missing_ok=True)
 
@@ -137,7 +138,7 @@ class FileStore(Store):
 
     def _folder(self) -> Path:
         """The folder, made where there is none. Raises StoreError for one that others could write to."""
-        folder = self._given or runtime_folder()
+        folder = self._where = self._where or runtime_folder()
         with _said("cannot be used", folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_owner(folder, os.lstat(folder), stat.S_ISDIR)
@@ -167,7 +168,7 @@ class FileStore(Store):
         finally:
             os.close(descriptor)  # which gives the lock back
 
-    def _read(self, key: Key) -> Common | None:
+    def _read(self, key: Key) -> Joint | None:
         """What the file holds; None where there is none that counts."""
         path = self._path(key)
         with _said("cannot be read", path):
@@ -176,17 +177,17 @@ class FileStore(Store):
             except FileNotFoundError:
                 return None
         seen = self._seen.get(key)
-        if seen is not None and seen[0] == body:
+        if seen is not None and seen[0] == (head, body):
             return seen[1]
         try:
-            return self._common(path, head, body)
+            return self._joint(path, head, body)
         except StoreError:
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > STALE_S:
                     return None
             raise
 
-    def _common(self, path: Path, head: bytes, body: bytes) -> Common | None:
+    def _joint(self, path: Path, head: bytes, body: bytes) -> Joint | None:
         """What these lines say; None where it is of another boot. Raises StoreError."""
         magic, _, rest = head.decode("ascii", "replace").partition(" ")
         version, _, rest = rest.partition(" ")
@@ -208,26 +209,26 @@ class FileStore(Store):
             head, _, body = (file.read(most) or b"").partition(b"\n")
         return head, body.rstrip(b"\n")
 
-    def _write(self, key: Key, common: Common) -> None:
-        self._seen[key] = (self._replace(self._path(key), common), common)
+    def _write(self, key: Key, joint: Joint) -> None:
+        self._seen[key] = (self._replace(self._path(key), joint), joint)
 
-    def _replace(self, path: Path, common: Common) -> bytes:
-        """Puts the state in the file's place, as a whole; its second line."""
-        head = f"{_MAGIC} {codec.version()} {self._boot} {common.pace.gate.until_s!r}\n"
-        body = codec.encode(common)
+    def _replace(self, path: Path, joint: Joint) -> tuple[bytes, bytes]:
+        """Puts the state in the file's place, as a whole; its two lines."""
+        head = f"{_MAGIC} {codec.version()} {self._boot} {joint.booked.pace.gate.until_s!r}".encode("ascii")
+        body = codec.encode(joint)
         fresh = path.with_suffix(f".{os.getpid()}")
         with _said("cannot be written", path):
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
                 descriptor = os.open(fresh, flags, 0o600)
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
-                    _write_all(file.write, head.encode("ascii") + body + b"\n")
+                    _write_all(file.write, head + b"\n" + body + b"\n")
                 fresh.replace(path)
             except BaseException:
                 with suppress(OSError):
                     fresh.unlink()
                 raise
-        return body
+        return head, body
 
 
 def _write_all(write: Callable[[bytes], int], data: bytes) -> None:

@@ -12,11 +12,11 @@ import attrs
 
 from fanin.clock import Clock
 from fanin.errors import SharedPaceWarning
-from fanin.sharing.common import Common
+from fanin.sharing.joint import Joint
 
 T = TypeVar("T")
-Step: TypeAlias = Callable[[Common, float], tuple[Common, T]]
-"""`(what is common, the time on the store's clock) -> (what is common now, a result)`; pure, since it
+Step: TypeAlias = Callable[[Joint, float], tuple[Joint, T]]
+"""`(what is joint, the time on the store's clock) -> (what is joint now, a result)`; pure, since it
 runs again where somebody else came between."""
 
 
@@ -48,8 +48,8 @@ class StoreError(Exception):
 class Found(Generic[T]):
     """What a look gave."""
 
-    common: Common
-    """What is common now."""
+    joint: Joint
+    """What they hold jointly now."""
     result: T
     """The step's result."""
 
@@ -60,7 +60,9 @@ class Store(ABC):
     name: str
     """What it is, for people; no secrets."""
     patience_s: float
-    """So long somebody does without it before they try again."""
+    """So long somebody does without it before they try again; each time in a row twice as long."""
+    strikes: int = 1
+    """Being without it so often in a row is worth a warning."""
     ahead_s: float = 0.0
     """Its clock is so far ahead of `fanin.clock.LoopClock`."""
 
@@ -68,8 +70,8 @@ class Store(ABC):
         self._lost: set[Key] = set()
 
     @abstractmethod
-    async def exchange(self, key: Key, fresh: Common, step: Step[T], clock: Clock) -> Found[T]:
-        """Carries out `step` on what is common, or on `fresh` where nothing is there yet; nobody else's
+    async def exchange(self, key: Key, fresh: Joint, step: Step[T], clock: Clock) -> Found[T]:
+        """Carries out `step` on what is joint, or on `fresh` where nothing is there yet; nobody else's
         step comes between. Raises StoreError, then nothing has changed."""
 
     @abstractmethod
@@ -77,7 +79,7 @@ class Store(ABC):
         """Until when all may send nothing, as far as that can be told at once; -inf where it cannot."""
 
     @abstractmethod
-    def entries(self) -> list[Common]:
+    def entries(self) -> list[Joint]:
         """All there is, by account and model; what cannot be read is left out. Raises StoreError."""
 
     @abstractmethod

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
+from fanin.answers.protocol import Parted
 from fanin.policy.pricing import Price, Prices, as_prices, total_usd
 from fanin.stages.ballot import ballot
 from fanin.stages.grade import ADVICE, grade, pattern
+from fanin.stages.group import UNSETTLED, clusters_of, is_unsettled
 from fanin.stages.vote import vote
 from fanin.values import Ballot, Event, Gathered, Plan, Run, Stopped, Tally, Usage
 from fanin.verdict import Basis, Verdict
+
+if TYPE_CHECKING:
+    from fanin.stages.field_votes import Polled
+
+_NAMED = 5
+"""So many fields without an answer are named."""
 
 
 def conclude(
@@ -38,7 +47,7 @@ def conclude(
     used = [sample.completion.usage for sample in gathered.samples]
     usage = sum(used[1:], used[0]) if used else Usage()
     shape, winner, prices = pattern(tally), tally.winner, as_prices(price)
-    return Verdict(
+    verdict = Verdict(
         question=plan.question.text,
         outcome=tally.outcome,
         answer=None if winner is None else plan.answer.show(winner),
@@ -61,7 +70,44 @@ def conclude(
         models=plan.variation.models,
         events=events,
         basis=Basis(plan, tuple(runs), gathered, prices, tuple(remarks)),
+        clusters=clusters_of(read, tally, plan.answer),
     )
+    return _by_parts(verdict, read, tally, plan.answer) if isinstance(plan.answer, Parted) else verdict
+
+
+def _by_parts(verdict: Verdict, read: Sequence[Ballot], whole: Tally, answer: Parted) -> Verdict:
+    """The verdict on an answer that is voted on part by part: as good as its weakest required part."""
+    from fanin.stages.field_votes import poll
+
+    polled = poll([cast.choice for cast in read if cast.choice is not None], whole, answer)
+    if polled.weakest is None:
+        return verdict
+    part, tally = polled.fields[polled.weakest], polled.tallies[polled.weakest]
+    shape = pattern(tally)
+    rest = verdict.advice.removeprefix(ADVICE[verdict.pattern]).strip()
+    return attrs.evolve(
+        verdict,
+        outcome="tie" if part.outcome == "invalid" else part.outcome,
+        answer=answer.written(polled.document) if polled.decided else None,
+        grade=part.grade,
+        confidence=part.confidence,
+        pattern=shape,
+        advice=" ".join(filter(None, [ADVICE[shape], *_on_parts(polled), rest])),
+        document=polled.document,
+        fields=dict(polled.fields),
+    )
+
+
+def _on_parts(polled: Polled) -> list[str]:
+    """Which part is the weakest, and which have no answer."""
+    if len(polled.fields) == 1:
+        return []
+    remarks = [f"That is the weakest field, {polled.weakest or 'the whole'}."]
+    open_at = [place or "the whole" for place, part in polled.fields.items() if part.reason is not None]
+    if open_at:
+        more = f" and {len(open_at) - _NAMED} more" if len(open_at) > _NAMED else ""
+        remarks.append(f"No answer for {', '.join(open_at[:_NAMED])}{more}.")
+    return remarks
 
 
 def _counted_as(ballots: Sequence[Ballot], plan: Plan) -> tuple[Ballot, ...]:
@@ -82,6 +128,8 @@ def _remarks(plan: Plan, tally: Tally, ballots: Sequence[Ballot], gathered: Gath
         remarks.append(
             f"Only {tally.runs.valid} of {tally.counting} runs cast a vote; {tally.quorum} are needed."
         )
+    if is_unsettled(plan.answer, tally):
+        remarks.append(UNSETTLED)
     by_model = _winners_by_model(plan, ballots)
     if len(set(by_model.values())) > 1:
         named = "; ".join(f"{model} says {winner}" for model, winner in by_model.items())

@@ -6,12 +6,17 @@ import json
 import re
 from itertools import count
 
+from fanin.answers.protocol import ReadsReply
 from fanin.values import Message, Plan, Request, Run
 
 _CLOSES = re.compile(r"</context(?:-([0-9]{1,9})(?![0-9]))?", re.IGNORECASE)
-_AS_JSON = (
+AS_JSON = (
     'Write all of it as one JSON object: your thinking in "reasoning", '
     'and in "answer" what would stand after "Answer:".'
+)
+_DOCUMENT_AS_JSON = (
+    'Write all of it as one JSON object, without a block: your thinking in "reasoning", '
+    'and the document itself in "answer".'
 )
 
 
@@ -42,7 +47,7 @@ def _prompt(plan: Plan, run: Run) -> str:
     parts.append(plan.question.text)
     parts.append(plan.answer.instruction(run.order))
     if plan.structured:
-        parts.append(_AS_JSON)
+        parts.append(_DOCUMENT_AS_JSON if isinstance(plan.answer, ReadsReply) else AS_JSON)
     return "\n\n".join(parts)
 
 

@@ -7,7 +7,7 @@ happened a value, and `leasing` parts a pace among several.
 """
 
 from fanin.policy.pacing.happening import Happened, applied
-from fanin.policy.pacing.leasing import divided, leased, reach_s
+from fanin.policy.pacing.leasing import Booked, brought, divided, holds, learnt, leased, reach_s
 from fanin.policy.pacing.load import Load
 from fanin.policy.pacing.noticing import Level, Refusal, levels, refusal
 from fanin.policy.pacing.pace import (
@@ -24,6 +24,7 @@ from fanin.policy.pacing.pace import (
 )
 
 __all__ = [
+    "Booked",
     "Happened",
     "Level",
     "Load",
@@ -33,8 +34,11 @@ __all__ = [
     "Ticket",
     "answered",
     "applied",
+    "brought",
     "divided",
     "failed",
+    "holds",
+    "learnt",
     "leased",
     "levels",
     "limited",

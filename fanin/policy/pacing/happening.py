@@ -26,7 +26,7 @@ class Happened:
     """When it was noticed."""
     told: tuple[Level, ...] = ()
     """The levels that the answer told."""
-    refusal: Refusal = Refusal()
+    refusal: Refusal = attrs.field(factory=Refusal)
     """What a refusal told beside them."""
     used_tokens: float | None = None
     """What an answer really took; None: unknown."""

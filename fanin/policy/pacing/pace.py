@@ -128,7 +128,12 @@ def outlook(pace: Pace, load: Load) -> Outlook:
         at_s, why = pace.history.last_s + pace.stagger_s, "stagger"
     margin_s = min(pace.trip_s / 2, MOST_MARGIN_S)
     for bucket in pace.buckets:
-        ready_s = bucket.ready_s(load.of(bucket.unit)) + (0.0 if bucket.given else margin_s)
+        amount = load.of(bucket.unit)
+        ready_s = bucket.ready_s(amount)
+        if not bucket.given:
+            # What hardly holds one request is full before the next: nothing is left over for one that
+            # comes early.
+            ready_s += margin_s if bucket.limit >= 2 * amount else 2 * margin_s
         if ready_s > at_s:
             at_s, why = ready_s, bucket.name
     for probe in pace.probes:

@@ -218,7 +218,7 @@ def parse_rule(text: str, *, runs: int, quorum: int | None = None, tolerance: bo
     if kind.proved and tolerance:
         raise InputError(
             "stop",
-            "a rule other than decided and certified where numbers have a tolerance",
+            "a rule other than decided and certified where numbers have a tolerance, or texts are clustered",
             text,
             mend="Later numbers may regroup earlier ones, so nothing is certain before the last run.",
         )

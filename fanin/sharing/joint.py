@@ -1,15 +1,17 @@
-"""What all who share the pace of an account and model have in common, and what one look at it does.
+"""What all who share the pace of an account and model have in joint, and what one look at it does.
 
-Pure: `exchanged(common, visit, now_s)` is the whole of a transaction, so that it may run twice where
+Pure: `exchanged(joint, visit, now_s)` is the whole of a transaction, so that it may run twice where
 somebody else came between.
 """
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from fanin.policy import pacing
-from fanin.policy.pacing import Happened, Load, Pace, Ticket
+from fanin.policy.pacing import Booked, Happened, Load, Pace, Ticket
 from fanin.policy.pacing.load import Unit
 
 SEEN_S = 60.0
@@ -42,7 +44,9 @@ class Member:
     """When it last looked."""
     waiting: int = 0
     """How many requests stood in its line."""
-    given: Given = Given()
+    took_s: float = -math.inf
+    """When it was last given a ticket."""
+    given: Given = attrs.field(factory=Given)
     """The limits that its user gave."""
 
 
@@ -59,15 +63,15 @@ class Refused:
 
 
 @attrs.frozen
-class Common:
-    """What they have in common. Times are seconds on the store's clock."""
+class Joint:
+    """What they have in joint. Times are seconds on the store's clock."""
 
     account: str
     """Whose limits: an address and a fingerprint of the key."""
     model: str
     """Of which model."""
-    pace: Pace = Pace()
-    """The pace."""
+    booked: Booked = attrs.field(factory=Booked)
+    """The pace, and what was taken for later."""
     members: tuple[Member, ...] = ()
     """Who looked lately, by name."""
     refusals: tuple[Refused, ...] = ()
@@ -86,26 +90,38 @@ class Visit:
     """The requests at the head of its line."""
 
 
-def exchanged(common: Common, visit: Visit, now_s: float) -> tuple[Common, tuple[Ticket, ...]]:
-    """What is common after a look, and the tickets that the member takes with it."""
-    members = present(common.members, now_s, but=visit.member.name)
-    members = tuple(sorted((*members, attrs.evolve(visit.member, seen_s=now_s)), key=_name))
-    pace = common.pace
+def exchanged(joint: Joint, visit: Visit, now_s: float) -> tuple[Joint, tuple[Ticket, ...]]:
+    """What is joint after a look, and the tickets that the member takes with it."""
+    others = present(joint.members, now_s, but=visit.member.name)
+    took_s = max((m.took_s for m in joint.members if m.name == visit.member.name), default=-math.inf)
+    member = attrs.evolve(visit.member, seen_s=now_s, took_s=took_s)
+    members = (*others, member)
+    booked = joint.booked
     for news in visit.news:
-        pace = pacing.applied(pace, news)
-    pace, tickets = pacing.leased(under(pace, members, now_s), visit.loads, now_s)
+        booked = pacing.learnt(booked, news)
+    booked = pacing.brought(booked, now_s)
+    booked = attrs.evolve(booked, pace=under(booked.pace, members, now_s))
+    booked, tickets = pacing.leased(booked, visit.loads, now_s, in_turn=in_turn(members, member.name))
+    if tickets:
+        members = (*others, attrs.evolve(member, took_s=now_s))
     refusals = [
         Refused(news.at_s, news.refusal.wait_s, news.refusal.unit)
         for news in visit.news
         if news.what == "refused"
     ]
-    kept = (*common.refusals, *refusals)[-KEPT_REFUSALS:]
-    return Common(common.account, common.model, pace, members, kept), tickets
+    kept = (*joint.refusals, *refusals)[-KEPT_REFUSALS:]
+    return Joint(joint.account, joint.model, booked, tuple(sorted(members, key=_name)), kept), tickets
 
 
 def present(members: tuple[Member, ...], now_s: float, *, but: str = "") -> tuple[Member, ...]:
     """The members that looked lately, without the one of that name."""
     return tuple([m for m in members if m.name != but and now_s - m.seen_s <= SEEN_S])
+
+
+def in_turn(members: tuple[Member, ...], name: str) -> bool:
+    """Whether all others that wait were given a ticket later than the member of that name."""
+    took_s = max((m.took_s for m in members if m.name == name), default=-math.inf)
+    return not any(m.took_s < took_s and m.waiting for m in members if m.name != name)
 
 
 def under(pace: Pace, members: tuple[Member, ...], now_s: float) -> Pace:

@@ -1,0 +1,187 @@
+"""A worker's desk: calls come in, each is made with its waits and retries, and all that happens is told."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+import attrs
+
+from fanin.backend import Backend, Capabilities
+from fanin.batching.engines.blocks import (
+    Allowed,
+    Ask,
+    Broke,
+    Done,
+    Drop,
+    Noticed,
+    Order,
+    Paid,
+    Problem,
+    Told,
+    Wants,
+)
+from fanin.batching.spending import UNPAID
+from fanin.clock import BoundClock
+from fanin.conductor import Conductor
+from fanin.errors import CallError, FaninError
+from fanin.limiter import Limiters
+from fanin.terms import Terms
+from fanin.values import Completion, Event, Outcome, Request, Usage
+
+BEAT_S = 5.0
+"""A worker that has nothing to tell says so after this time."""
+
+
+@attrs.define(eq=False)
+class _Call:
+    """A call that is under way here."""
+
+    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    answered: anyio.Event = attrs.field(factory=anyio.Event)
+    paid: bool = True
+    """Whether its next attempt is."""
+
+
+class Desk:
+    """Makes calls against one backend for as long as `run` runs."""
+
+    def __init__(self, backend: Backend, terms: Terms, limiters: Limiters) -> None:
+        self._backend = backend
+        self._terms = terms
+        self._limiters = limiters
+        self._clock = BoundClock()
+        self._calls: dict[int, _Call] = {}
+        self._orders: list[Order] = []
+        self._came = anyio.Event()
+        self._told: list[Told] = []
+        self._news = anyio.Event()
+
+    async def run(self) -> None:
+        """Does what it is ordered to, until it is cancelled."""
+        async with anyio.create_task_group() as group:
+            while True:
+                orders, self._orders = self._orders, []
+                for order in orders:
+                    if isinstance(order, Ask):
+                        call = self._calls[order.number] = _Call()
+                        group.start_soon(self._make, order, call)
+                    else:
+                        self._heed(order)
+                self._came = anyio.Event()
+                await self._came.wait()
+
+    def take(self, orders: tuple[Order, ...]) -> None:
+        """Takes a block of orders, to be done in their order."""
+        self._orders += orders
+        self._came.set()
+
+    async def told(self, beat_s: float = BEAT_S) -> tuple[Told, ...]:
+        """All that happened since the last time, in order; waits until there is something, or so long."""
+        if not self._told:
+            self._news = anyio.Event()
+            with anyio.move_on_after(beat_s):
+                await self._news.wait()
+        told, self._told = self._told, []
+        return tuple(told)
+
+    def tell(self, told: Told) -> None:
+        """Keeps it for whoever asks next."""
+        self._told.append(told)
+        self._news.set()
+
+    async def allowed(self, number: int) -> bool:
+        """Whether another attempt of that call is paid; waits until the batch has said so."""
+        call = self._calls[number]
+        call.answered = anyio.Event()
+        self.tell(Wants(number))
+        await call.answered.wait()
+        return call.paid
+
+    def _heed(self, order: Allowed | Drop) -> None:
+        call = self._calls.get(order.number)
+        if call is None:
+            return
+        if isinstance(order, Drop):
+            call.scope.cancel()
+        else:
+            call.paid = order.paid
+            call.answered.set()
+
+    async def _make(self, order: Ask, call: _Call) -> None:
+        number = order.number
+        made = _Made(
+            _Paying(self._backend, self, number),
+            self._terms,
+            clock=self._clock,
+            limiters=self._limiters,
+            watch=partial(self._notice, number),
+            seed=order.seed,
+        )
+        try:
+            with call.scope:
+                self.tell(Done(number, await made.outcome(order.request)))
+        except FaninError as error:
+            self.tell(Broke(number, Problem(error.message, error.mend, error.exit_code)))
+        finally:
+            del self._calls[number]
+
+    def _notice(self, number: int, event: Event) -> None:
+        self.tell(Noticed(number, event))
+
+
+class _Made(Conductor):
+    """One call, as every other is made: admission, attempts, retries."""
+
+    async def outcome(self, request: Request) -> Outcome | None:
+        self._begin()
+        return await self.ask(request)
+
+
+class _Paying:
+    """The backend as one call sees it: every attempt is paid before it and settled after."""
+
+    def __init__(self, inner: Backend, desk: Desk, number: int) -> None:
+        self._inner = inner
+        self._desk = desk
+        self._number = number
+        self._first = True
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._inner.capabilities
+
+    @property
+    def account(self) -> str:
+        return self._inner.account
+
+    @property
+    def base_url(self) -> str | None:
+        return self._inner.base_url
+
+    async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
+        return await self._inner.resolve(models)
+
+    async def complete(self, request: Request) -> Completion:
+        """One attempt. Raises CallError of kind `budget` where a repeated one finds no room."""
+        if not self._first and not await self._desk.allowed(self._number):
+            raise CallError("budget", "The budget leaves no room for another attempt.", final=True)
+        self._first = False
+        used: Usage | None = None
+        try:
+            completion = await self._inner.complete(request)
+            used = completion.usage
+        except CallError as error:
+            if error.kind in UNPAID:
+                used = Usage(0, 0)
+            raise
+        finally:
+            self._desk.tell(Paid(self._number, used))
+        return completion
+
+    async def aclose(self) -> None:
+        """Nothing: the worker's backend outlives its calls."""

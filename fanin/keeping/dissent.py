@@ -1,0 +1,113 @@
+"""The minority report of a vote: who says something else, why, and what silent runs could have changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import attrs
+
+from fanin.show import count, endings, one_line
+from fanin.stages.grade import grade
+from fanin.values import Ballot, Tally
+from fanin.verdict import Verdict
+
+
+@attrs.frozen
+class Dissent:
+    """One choice that did not win."""
+
+    choice: str
+    """The answer as people are shown it."""
+    votes: int
+    """Its votes."""
+    reasons: tuple[str, ...]
+    """The shortest texts that end with it, the shortest first."""
+    models: tuple[tuple[str, int, int], ...]
+    """(model, its votes for this, its valid votes): of every model that says so, in the order asked."""
+    temperatures: tuple[tuple[float, int, int], ...]
+    """(temperature, votes for this, valid votes): of every one at which it was said, ascending."""
+
+
+def minority(verdict: Verdict, most_reasons: int = 1) -> tuple[Dissent, ...]:
+    """Every choice that did not win, most votes first; of a tie all choices."""
+    valid = [cast for cast in verdict.ballots if cast.choice is not None]
+    return tuple(
+        _dissent(choice, votes, valid, most_reasons)
+        for choice, votes in verdict.votes.items()
+        if choice != verdict.answer
+    )
+
+
+def _dissent(choice: str, votes: int, valid: Sequence[Ballot], most_reasons: int) -> Dissent:
+    mine = [cast for cast in valid if cast.choice == choice]
+    texts = sorted({cast.text.strip() for cast in mine}, key=lambda text: (len(text), text))
+    by_model = Counter(cast.model for cast in valid)
+    by_heat = Counter(cast.temperature for cast in valid if cast.temperature is not None)
+    my_model = Counter(cast.model for cast in mine)
+    my_heat = Counter(cast.temperature for cast in mine if cast.temperature is not None)
+    return Dissent(
+        choice,
+        votes,
+        tuple(texts[:most_reasons]),
+        tuple((model, my_model[model], by_model[model]) for model in by_model if my_model[model]),
+        tuple((heat, my_heat[heat], by_heat[heat]) for heat in sorted(my_heat)),
+    )
+
+
+def still_open(verdict: Verdict, quorum: int | None) -> str:
+    """What the runs that cast no vote could have changed, had they all said one thing; one sentence.
+
+    `quorum` is the plan's. Runs that a satisfied stop rule spared are no part of it.
+    """
+    runs = verdict.runs
+    spared = runs.cancelled + runs.unasked if verdict.stopped.by == "rule" else 0
+    silent = runs.planned - runs.valid - spared
+    if not silent:
+        return "Every run that counts cast a vote, so nothing was left open."
+    who = f"{count(silent, 'run')} cast no vote ({endings(runs)})"
+    outcomes = [(choice, _with(verdict, choice, silent, quorum)) for choice in (*verdict.votes, None)]
+    changed = [
+        f"{_named(choice)}, {_told(tally)}"
+        for choice, tally in outcomes
+        if (tally.outcome, tally.winner or "") != (verdict.outcome, verdict.answer or "")
+    ]
+    if changed:
+        return f"{who}. Had all of them said {'; had they said '.join(changed)}."
+    best = max((grade(tally) for _, tally in outcomes), key=("none", "low", "medium", "high").index)
+    if best != verdict.grade:
+        return f"{who}. They could not have changed the answer, but its grade: up to {best}."
+    return f"{who}. They could have changed neither the answer nor its grade."
+
+
+def _with(verdict: Verdict, choice: str | None, more: int, quorum: int | None) -> Tally:
+    """The tally had so many silent runs said `choice`; None is an answer that nobody gave."""
+    votes = Counter(verdict.votes)
+    votes["" if choice is None else choice] += more
+    runs = verdict.runs
+    spared = verdict.stopped.by == "rule"
+    counting = runs.planned - (runs.cancelled + runs.unasked if spared else 0)
+    return Tally(
+        counts=tuple(sorted(votes.items(), key=lambda item: (-item[1], item[0]))),
+        runs=attrs.evolve(
+            runs,
+            valid=runs.valid + more,
+            spoiled=0,
+            failed=0,
+            cancelled=runs.cancelled if spared else 0,
+            unasked=runs.unasked if spared else 0,
+        ),
+        counting=counting,
+        quorum=counting // 2 + 1 if quorum is None else quorum,
+    )
+
+
+def _named(choice: str | None) -> str:
+    return "something that nobody said" if choice is None else one_line(choice, 60)
+
+
+def _told(tally: Tally) -> str:
+    if tally.outcome != "decided":
+        return f"it would be {'a tie' if tally.outcome == 'tie' else 'no decision'}"
+    winner = "that" if tally.winner == "" else one_line(tally.winner or "", 60)
+    return f"the answer would be {winner} ({grade(tally)})"

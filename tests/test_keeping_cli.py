@@ -1,0 +1,294 @@
+"""`fanin runs`, `show`, `diff` and `recount`, and the keeping by the commands that ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Command, Ended
+
+from fanin.errors import JournalError
+from fanin.keeping import Log
+from fanin.keeping.record import record_text
+
+ROOT = Path(__file__).parent.parent
+PANEL = str(ROOT / "scripts" / "stock.toml")
+SCRIPT = "1. Look at it>It holds.>Answer: no>It is so.>Answer: yes"
+VOTE = ("vote", "Is it so?", "--backend", "fake", "-m", "yes,no,yes", "--runs", "3")
+ANALYZE = ("analyze", "Is it so?", "--mode", "quick", "--backend", "fake", "-m", SCRIPT)
+PANEL_RUN = ("panel", PANEL, "Analyse AAPL.", "--backend", "fake", "-m", "a,b,c,the report")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command, run here."""
+    return Command(monkeypatch, capsys)
+
+
+def id_of(ended: Ended) -> str:
+    """The id that stands on stderr."""
+    [id_] = re.findall(r"(?m)^fanin: kept as (\w{10})$", ended.err)
+    return id_
+
+
+@pytest.mark.parametrize("words", [VOTE, ANALYZE, PANEL_RUN, (*VOTE, "--escalate", "yes", "--mode", "quick")])
+def test_every_kind_of_run_is_kept_and_recounts_to_the_same_bytes(
+    run: Command, words: tuple[str, ...]
+) -> None:
+    ended = run(*words, "--json")
+    id_ = id_of(ended)
+    assert id_ not in ended.out
+    again = run("recount", id_, "--json", "-q")
+    assert (again.out, again.code, again.err) == (ended.out, ended.code, "")
+
+
+@pytest.mark.parametrize("words", [VOTE, ANALYZE, PANEL_RUN])
+def test_what_people_are_shown_is_the_same_too(run: Command, words: tuple[str, ...]) -> None:
+    ended = run(*words)
+    again = run("recount", "last")
+    assert (again.out, again.code) == (ended.out, ended.code)
+    assert set(again.err.splitlines()) <= set(ended.err.splitlines())
+
+
+def test_it_is_switched_off_by_an_option_a_configuration_and_a_replay(run: Command) -> None:
+    assert "kept" not in run(*VOTE, "--no-log").err
+    Path("fanin.toml").write_text("log = false\n")
+    assert "kept" not in run(*VOTE).err
+    assert Log().entries() == ()
+    assert "kept as" in run(*VOTE, "--log").err
+    Path("fanin.toml").unlink()
+    tape = str(ROOT / "cassettes" / "demo.json")
+    replay = ("vote", "Which one is a mammal?", "--choices", "whale,shark,tuna", "--replay", tape)
+    assert "kept" not in run(*replay).err
+    assert "kept as" in run(*replay, "--log").err
+    assert len(Log().entries()) == 2
+
+
+def test_quiet_keeps_and_says_nothing(run: Command) -> None:
+    assert run(*VOTE, "-q").err == ""
+    assert len(Log().entries()) == 1
+
+
+@pytest.mark.parametrize("words", [VOTE, ANALYZE, PANEL_RUN])
+def test_a_log_that_cannot_be_written_costs_a_warning_and_nothing_else(
+    run: Command, words: tuple[str, ...]
+) -> None:
+    usual = run(*words, "--json")
+    Path(os.environ["FANIN_HOME"], "runs.sqlite").write_bytes(b"no database at all" * 100)
+    ended = run(*words, "--json")
+    assert (ended.out, ended.code) == (usual.out, usual.code)
+    assert "fanin: warning: the run is not kept: " in ended.err
+
+
+def test_runs_are_listed_the_last_one_first(run: Command) -> None:
+    nothing = run("runs", "list")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "no run is kept in" in nothing.err
+    ids = [id_of(run(*words)) for words in (VOTE, ANALYZE, PANEL_RUN)]
+    lines = run("runs", "list").out.splitlines()
+    assert [line.split()[0] for line in lines] == ids[::-1]
+    assert "vote      yes (medium)" in lines[2]
+    assert lines[2].endswith("Is it so?")
+    assert "panel     complete" in lines[0]
+    [line] = run("runs", "list", "-n", "1", "--json").out.splitlines()
+    assert json.loads(line)["id"] == ids[2]
+    assert len(run("runs", "list", "--all").out.splitlines()) == 3
+
+
+def test_a_run_is_handed_over_as_a_file(run: Command, tmp_path: Path) -> None:
+    ids = [id_of(run(*words)) for words in (VOTE, ANALYZE)]
+    file = str(tmp_path / "runs.jsonl")
+    assert run("runs", "export", "--all", "-o", file).code == 0
+    text = Path(file).read_text("ascii")
+    assert text == run("runs", "export", *ids).out
+    assert run("recount", f"{file}#{ids[0]}", "--json").out == run("recount", ids[0], "--json").out
+    both = run("recount", file, "--json")
+    assert [json.loads(line)["id"] for line in both.out.splitlines()] == ids
+    assert run("recount", file).out.splitlines() == [f"{ids[0]}  yes  (medium)", f"{ids[1]}  yes"]
+    assert "removed" in run("runs", "rm", *ids).err
+    assert "2 runs taken in" in run("runs", "import", file).err
+    assert "0 runs taken in, 2 there already" in run("runs", "import", file).err
+    assert run("runs", "export", "--all").out == text
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("show", "nothing"), "no run is kept in"),
+        (("runs", "rm", "nothing"), "no run is kept in"),
+        (("runs", "export"), "name the runs, or all of them with --all"),
+        (("runs", "export", "last", "--all"), "name the runs, or all of them with --all"),
+        (("runs", "import", "nothing.jsonl"), "it cannot be read"),
+        (("recount", "nothing.jsonl"), "there is no such file"),
+        (("recount", "x", "--runs", "3"), "--runs goes with --questions"),
+        (("recount", "x", "--tolerance", "3"), "--tolerance goes with --answer number"),
+        (("recount", "x", "--choices", "a,b", "--answer", "text"), "leave --answer out"),
+        (("recount", "x.journal", "--questions", "q.txt"), "no backend is named"),
+        (("recount", "x.journal", "--questions", "q.txt", "--backend", "fake"), "there is no such journal"),
+        (("diff", "one", "other"), "no run is kept in"),
+    ],
+)
+def test_bad_words_end_with_a_sentence(run: Command, words: tuple[str, ...], problem: str) -> None:
+    ended = run(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert problem in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--rule", "sometimes"), "one of"),
+        (("--rule", "certified:0.05"), "runs"),
+        (("--quorum", "0"), "quorum must be a whole number"),
+        (("--quorum", "4"), "quorum must be at most the number of runs"),
+        (("--answer", "number"), "of 3 replies none can be read as number"),
+        (("--choices", "a,a"), "told apart"),
+        (("--cluster", "judge"), "--cluster must be exact or lexical, since nobody is asked again"),
+        (("--cluster", "lexical", "--choices", "yes,no"), "not with --choices"),
+        (("--weights", "nothing.json"), "it cannot be read"),
+    ],
+)
+def test_changes_that_cannot_be_are_refused(run: Command, words: tuple[str, ...], problem: str) -> None:
+    run(*VOTE)
+    ended = run("recount", "last", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert problem in ended.err
+
+
+def test_a_configuration_changes_nothing_of_what_was_decided(run: Command) -> None:
+    ended = run(*VOTE, "--json")
+    Path("fanin.toml").write_text('quorum = 3\nruns = 9\nrequire = "high"\n')
+    assert run("recount", "last", "--json").out == ended.out
+
+
+def test_a_run_is_shown_whole(run: Command) -> None:
+    run(
+        "vote",
+        "Is it so?",
+        "--backend",
+        "fake",
+        "-m",
+        "!429:0.5>Answer: yes,no,!500",
+        "--runs",
+        "3",
+        "--retries",
+        "1",
+    )
+    shown = run("show", "last").out
+    for part in (
+        "vote ",
+        "question: Is it so?",
+        "asked: 3 runs",
+        "Answer: yes",
+        "run 2: failed (server)",
+        "waited ",
+    ):
+        assert part in shown
+    assert "step by step" not in shown
+    whole = run("runs", "show", "last", "-v").out
+    assert "step by step" in whole
+    assert "run 0, call 2: asking" in whole
+    assert run("show", "last", "--json").out == f"{record_text(Log().find('last'))}\n"
+    for words, part in ((ANALYZE, "step 1 (ok): Look at it"), (PANEL_RUN, "the report")):
+        run(*words)
+        assert part in run("show", "last").out
+    refused = run("show", "last", "--dissent")
+    assert (refused.code, "is no vote but a kept panel" in refused.err) == (2, True)
+
+
+def test_the_minority_report(run: Command) -> None:
+    run("vote", "Is it so?", "--backend", "fake", "-m", "yes", "-m", "no", "--runs", "5")
+    shown = run("show", "last", "--dissent").out.splitlines()
+    assert shown[2:6] == [
+        "2 votes for no",
+        "  by model: no 2 of 2",
+        "  by temperature: 0.6: 1 of 2; 0.7: 1 of 2",
+        "  no",
+    ]
+    assert shown[6] == "Every run that counts cast a vote, so nothing was left open."
+    run(*VOTE[:-4], "-m", "yes", "--runs", "3")
+    assert "Nobody who cast a vote dissents." in run("show", "last", "--dissent").out
+
+
+def test_two_runs_are_compared(run: Command) -> None:
+    first, second = id_of(run(*VOTE)), id_of(run(*VOTE[:-4], "-m", "yes,no,no", "--runs", "3", "--seed", "5"))
+    alike = run("diff", first, first)
+    assert (alike.code, alike.out.split(":")[0]) == (0, "alike")
+    ended = run("diff", first, second)
+    assert ended.code == 1
+    lines = ended.out.splitlines()
+    assert "asked: seed: 0 -> 5" in lines
+    assert 'came back: run 2: choice "yes" -> "no"; text "yes" -> "no"' in lines
+    assert 'decided: answer: "yes" -> "no"' in lines
+    found = json.loads(run("diff", first, second, "--json").out)
+    assert found["decided"]["answer"] == ["yes", "no"]
+    run(*ANALYZE)
+    assert run("diff", "last", first).code == 1
+    file = Path("both.jsonl")
+    file.write_text(run("runs", "export", first, second).out)
+    several = run("diff", str(file), first)
+    assert (several.code, "it holds 2 runs" in several.err) == (2, True)
+
+
+def test_texts_are_clustered_again(run: Command) -> None:
+    model = "Answer: The Hague in Holland,Answer: The Hague in Holland.,Answer: The Hagues in Holland"
+    run("vote", "Where is it?", "--backend", "fake", "-m", model, "--runs", "3", "--answer", "text")
+    assert len(json.loads(run("recount", "last", "--json").out)["votes"]) == 2
+    found = json.loads(run("recount", "last", "--cluster", "lexical", "--json").out)
+    assert list(found["votes"].values()) == [3]
+
+
+def batch(run: Command) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a batch that kept a journal, and its options."""
+    Path("questions.txt").write_text("Is it so?\nIs it really so?\nIs it so?\n")
+    model = "yes,no,yes,yes"
+    ended = run(
+        "batch", "questions.txt", "-o", "rows.jsonl", "--runs", "4", "--backend", "fake", "-m", model, "-q"
+    )
+    assert ended.code == 0
+    return [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()], model
+
+
+def test_a_journal_of_a_batch_recounts_to_its_rows(run: Command) -> None:
+    rows, model = batch(run)
+    words = (
+        "recount",
+        "rows.jsonl.journal",
+        "--questions",
+        "questions.txt",
+        "--backend",
+        "fake",
+        "-m",
+        model,
+    )
+    again = [json.loads(line) for line in run(*words, "--runs", "4", "--json").out.splitlines()]
+    assert [row.pop("id") for row in again] == ["1", "2", "3"]
+    assert sorted(again, key=str) == sorted(rows, key=str)
+    otherwise = run(*words, "--runs", "4", "--quorum", "2", "--rule", "ahead:2", "--json").out.splitlines()
+    assert {json.loads(line)["stopped"]["rule"] for line in otherwise} == {"ahead:2"}
+    wrong = run(*words, "--runs", "4", "--temperature", "1.5")
+    assert wrong.code == 2
+    assert "it holds no answer to these questions" in wrong.err
+
+
+def test_rows_of_a_batch_are_counted_again(run: Command) -> None:
+    rows, _ = batch(run)
+    again = [json.loads(line) for line in run("recount", "rows.jsonl", "--json").out.splitlines()]
+    assert [row["votes"] for row in again] == [row["votes"] for row in rows]
+    counted = run("recount", "rows.jsonl", "--answer", "yes/no")
+    assert (counted.code, len(counted.out.splitlines())) == (0, 3)
+
+
+def test_a_journal_is_read_while_nobody_has_to_stop(run: Command) -> None:
+    from fanin.batching.journal import locked, read_journal
+
+    batch(run)
+    with locked(Path("rows.jsonl.journal")), read_journal(Path("rows.jsonl.journal")) as journal:
+        assert journal.recall(b"nothing") is None
+    Path("other").write_bytes(b"x" * 5000)
+    with pytest.raises(JournalError, match="it is damaged, or no journal"), read_journal(Path("other")):
+        pass
