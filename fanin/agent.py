@@ -18,6 +18,7 @@ from fanin.answers.auto import parse_answer
 from fanin.answers.final import without_thoughts
 from fanin.answers.protocol import Answer, Spoiled
 from fanin.answers.reply import read_completion
+from fanin.answers.text import check_as_it_stands
 from fanin.answers.tool_steps import heard, in_words
 from fanin.backend import Backend
 from fanin.calling import call_tools
@@ -61,6 +62,7 @@ def _not_blank(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
 def _an_answer(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and (not isinstance(value, Answer) or isinstance(value, type)):
         raise InputError("answer", "an answer type such as fanin.YesNo(), or its name", value)
+    check_as_it_stands(value, "answer")
 
 
 @attrs.frozen

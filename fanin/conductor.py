@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 import attrs
 
-from fanin.admission import Admission
 from fanin.backend import Backend
 from fanin.clock import Clock, LoopClock, StillClock
 from fanin.context import RUN_INDEX, tape_on
 from fanin.errors import CallError, FaninError, first_error
-from fanin.hedging import Hedge
-from fanin.limiter import SHARED, Limiter, Limiters
+from fanin.failing import cut_short, no_time
+from fanin.limiters import SHARED, Limiters
 from fanin.policy import retrying
-from fanin.policy.pacing import Outlook
 from fanin.terms import USUAL, Interrupt, Terms
 from fanin.values import (
     Completion,
@@ -33,7 +31,12 @@ from fanin.values import (
     Sample,
     StoppedBy,
 )
-from fanin.waiter import TooLong
+
+if TYPE_CHECKING:
+    from fanin.admission import Admission
+    from fanin.hedging import Hedge
+    from fanin.policy.pacing import Outlook
+    from fanin.waiter import TooLong
 
 Job: TypeAlias = Callable[[Run], Awaitable["Outcome | None"]]
 """What a run does: an outcome, or None where it was never asked. Raises nothing but FaninError."""
@@ -97,7 +100,7 @@ class Conductor:
         self._progress: dict[int, Progress] = {}
         self._spent: set[str] = set()
         # A tape holds every call; which of two came first is nothing that a replay could repeat.
-        self._hedge = Hedge(self._clock) if terms.hedge and self._tape is None else None
+        self._hedge = _hedge(self._clock) if terms.hedge and self._tape is None else None
         self._matters: Callable[[], bool] = _always
         self.events: list[Event] = []
         """All events so far, in the order they happened."""
@@ -194,7 +197,7 @@ class Conductor:
         if cut:
             by = "interrupt" if self._interrupt.requested else "deadline"
             for index in out:
-                outcomes[index] = _cut_short(index, by, self._attempts(index))
+                outcomes[index] = cut_short(index, by, self._attempts(index))
         elif any(isinstance(o, Failure) and o.kind == "deadline" for o in outcomes.values()):
             by = "deadline"
         elif self._spent:
@@ -212,10 +215,9 @@ class Conductor:
 
         Raises FaninError other than CallError (a replay miss) as it comes.
         """
-        limiter = self._limiters.of(self._backend.account, request.model, self._pace)
-        admission = self._admission(request, limiter)
+        admission = self._admission(request)
         begun = self._progress.setdefault(request.index, Progress())
-        tried = retrying.Tried(without=self._known_refusals(request.model, limiter))
+        tried = retrying.Tried(without=self._known_refusals(request.model))
         not_before_s = self._clock.now_s()
         while await self._wait(request.index, not_before_s):
             too_long = await admission.granted() if admission is not None else None
@@ -239,7 +241,7 @@ class Conductor:
             )
             if isinstance(action, retrying.Without):
                 tried = action.tried
-                self._learn(request, limiter, action.parameter)
+                self._learn(request, action.parameter)
                 continue
             if isinstance(action, retrying.GiveUp):
                 return self._give_up(request.index, begun.attempts, action.error)
@@ -248,16 +250,18 @@ class Conductor:
                 not_before_s = self._clock.now_s() + action.wait_s
                 retry = f"retry {tried.retries} of {self._terms.retries}: " if tried.retries else ""
                 self._tell("retry", request.index, action.wait_s, f"{retry}{answer.message}")
-        return _no_time(request.index, begun.attempts)
+        return no_time(request.index, begun.attempts)
 
-    def _admission(self, request: Request, limiter: Limiter) -> Admission | None:
+    def _admission(self, request: Request) -> Admission | None:
         """The request's way past the limiter; None where nothing is paced."""
         if not self._paced:
             return None
+        from fanin.admission import Admission
 
         def waiting(outlook: Outlook, wait_s: float) -> None:
             self._tell("limit", request.index, wait_s, outlook.why)
 
+        limiter = self._limiters.of(self._backend.account, request.model, self._pace)
         at_once = self._backend.capabilities.at_once
         return Admission(limiter, request, self._clock, self._terms, self._ends_s, waiting, at_once)
 
@@ -265,7 +269,7 @@ class Conductor:
         """The outcome of a request that the limiter will not let go in time."""
         attempts = self._attempts(request.index)
         if too_long.outlook.at_s >= self._ends_s:
-            return _no_time(request.index, attempts)
+            return no_time(request.index, attempts)
         message = (
             f"The rate limit of {request.model} is reached ({too_long.outlook.why}): the next call may go in"
             f" {too_long.wait_s:.0f} s, more than the {self._terms.max_wait_s:.0f} s allowed."
@@ -279,8 +283,7 @@ class Conductor:
             return await self._one_call(asked, admission)
 
         async def twin() -> Completion | CallError | None:
-            limiter = self._limiters.of(self._backend.account, asked.model, self._pace)
-            second = self._admission(asked, limiter)
+            second = self._admission(asked)
             if second is not None and not await second.at_once_granted():
                 return None
             self._progress[asked.index].attempts += 1
@@ -344,8 +347,8 @@ class Conductor:
         await self._clock.sleep(wait_s)
         return True
 
-    def _known_refusals(self, model: str, limiter: Limiter) -> tuple[str, ...]:
-        known = limiter.refused_parameters
+    def _known_refusals(self, model: str) -> tuple[str, ...]:
+        known = self._limiters.refused(self._backend.account, model)
         if self._tape is not None and (self._replaying or not known):
             # A tape that is added to begins with what it knows too, so that it is asked what it holds.
             return self._tape.refused.get(model, ())
@@ -353,11 +356,11 @@ class Conductor:
             self._tape.refused[model] = known
         return known
 
-    def _learn(self, request: Request, limiter: Limiter, parameter: str) -> None:
+    def _learn(self, request: Request, parameter: str) -> None:
         self._tell("adapted", request.index, detail=f"{request.model} does not accept {parameter}")
         if not self._replaying:
-            limiter.learn((parameter,))
-            self._known_refusals(request.model, limiter)
+            self._limiters.learn(self._backend.account, request.model, (parameter,))
+            self._known_refusals(request.model)
 
     def _give_up(self, index: int, attempts: int, error: CallError) -> Failure:
         self._tell("failed", index, detail=error.message)
@@ -372,21 +375,15 @@ class Conductor:
             self._watch(event)
 
 
+def _hedge(clock: Clock) -> Hedge:
+    from fanin.hedging import Hedge
+
+    return Hedge(clock)
+
+
 def _always() -> bool:
     return True
 
 
 def _by_index(outcomes: dict[int, Outcome]) -> tuple[Outcome, ...]:
     return tuple(outcomes[index] for index in sorted(outcomes))
-
-
-def _cut_short(index: int, by: StoppedBy, attempts: int) -> Failure:
-    if by == "interrupt":
-        return Failure(index, "interrupted", "Cut short: it was interrupted.", attempts)
-    return Failure(index, "deadline", "Cut short: the deadline came.", attempts)
-
-
-def _no_time(index: int, attempts: int) -> Failure | None:
-    if not attempts:
-        return None
-    return Failure(index, "deadline", "The wait before the next call would end after the deadline.", attempts)

@@ -178,7 +178,7 @@ class EngineError(FaninError):
 
 
 class SharedPaceWarning(UserWarning):
-    """The pace is not shared with other processes as it should be; the runs go on, with a pace of their own."""
+    """The pace is not shared as it should be; the runs go on, with a pace of their own."""
 
 
 class NetworkBlockedError(FaninError):

@@ -1,9 +1,9 @@
-"""What all calls of one account and model share: their pace, and what the model refuses.
+"""What all calls of one account and model share: their pace.
 
-One `Limiter` an account and model, for the whole process: every vote finds the same one without
-being told. It holds a state of `fanin.policy.pacing` and one line of waiting requests. Whoever stands
-first in the line sleeps until the state lets it go; nobody else has a timer, so that nobody wakes
-together with anybody. Whatever the state allows goes at once, oldest first.
+One `Limiter` an account and model, for the whole process (`fanin.limiters` holds them): every vote finds
+the same one without being told. It holds a state of `fanin.policy.pacing` and one line of waiting
+requests. Whoever stands first in the line sleeps until the state lets it go; nobody else has a timer, so
+that nobody wakes together with anybody. Whatever the state allows goes at once, oldest first.
 
 Where other processes share the pace, the state is theirs too: whoever stands first looks into the store
 that holds it, a few times a second, and takes tickets for those who may go in the next moments.
@@ -26,16 +26,14 @@ from fanin.places import Places
 from fanin.policy import pacing
 from fanin.policy.pacing import Happened, Load, Outlook, Pace, Refusal, Ticket
 from fanin.sharing.joint import Given, limited_by
-from fanin.sharing.opening import store_for
 from fanin.sharing.share import Share
-from fanin.sharing.store import Key, Store
 from fanin.waiter import TooLong, Waiter, here
 
 _NOW_S = 1e-6
 """What may go so soon goes now: sums of times are no more exact than that."""
 HEADS = 64
 """Tickets are taken for so many at one look."""
-EARLY_S = 0.02
+EARLY_S = 0.1
 """The next look comes so long before the last ticket's time, so that no pause lies between."""
 STALE_S = 1.0
 """Nobody is turned away by a view that is older."""
@@ -61,7 +59,6 @@ class Limiter:
         self._line: list[tuple[int, int, Waiter]] = []
         self._first: Waiter | None = None
         self._places = itertools.count()
-        self._refused: tuple[str, ...] = ()
         self._rooms: Places | None = None
         self._out = 0
         self._looking = False
@@ -85,16 +82,6 @@ class Limiter:
     def waiting(self) -> int:
         """How many requests stand in the line."""
         return sum(not waiter.left for _, _, waiter in self._line)
-
-    @property
-    def refused_parameters(self) -> tuple[str, ...]:
-        """The request parameters that this model does not accept, as learnt in this process; sorted."""
-        return self._refused
-
-    def learn(self, parameters: tuple[str, ...]) -> None:
-        """The model refuses these parameters, from now on and for everybody."""
-        with self._lock:
-            self._refused = tuple(sorted({*self._refused, *parameters}))
 
     def place(self) -> int:
         """The next place in the line; a request keeps it when it has to come again."""
@@ -310,7 +297,7 @@ class Limiter:
             more = len(tickets) == len(heads) == HEADS
             self._next_look_s = -math.inf if more else tickets[-1].sent_s - EARLY_S
         elif heads:
-            self._next_look_s = now_s + EARLY_S / 10
+            self._next_look_s = now_s + BUSY_S
 
     def _happened(self, news: Happened) -> None:
         with self._lock:
@@ -371,37 +358,3 @@ class Limiter:
             waiter.ticket = self._share.go(waiter.load, now_s)
         waiter.left = True
         self._out += 1
-
-
-class Limiters:
-    """The limiters of a process, one an account, model and way to share.
-
-    `opened` finds the store that a way to share names; None: the pace stays in the process.
-    """
-
-    def __init__(self, opened: Callable[[str], Store | None] = store_for) -> None:
-        self._lock = threading.Lock()
-        self._limiters: dict[tuple[str, str, Store | None], Limiter] = {}
-        self._opened = opened
-
-    def of(self, account: str, model: str, pace: str = "off") -> Limiter:
-        """The one limiter of that account and model; `fanin.terms.Terms.pace` says what `pace` may be.
-
-        Raises FaninError for a store that needs what is not installed.
-        """
-        store = self._opened(pace)
-        with self._lock:
-            limiter = self._limiters.get((account, model, store))
-            if limiter is None:
-                share = None if store is None else Share(store, Key(account, model))
-                limiter = self._limiters[account, model, store] = Limiter(share)
-            return limiter
-
-    def clear(self) -> None:
-        """Forgets all that was learnt."""
-        with self._lock:
-            self._limiters.clear()
-
-
-SHARED = Limiters()
-"""The limiters that every vote of this process uses."""

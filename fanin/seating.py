@@ -10,6 +10,7 @@ import attrs
 from fanin.agent import Agent
 from fanin.answers.auto import parse_answer
 from fanin.answers.protocol import Answer
+from fanin.answers.text import check_as_it_stands
 from fanin.errors import InputError
 from fanin.report import Report
 from fanin.stages.combine import combine
@@ -59,6 +60,7 @@ def _agent(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
 def _answer_type(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, Answer) or isinstance(value, type):
         raise InputError(field.name, "an answer type such as fanin.YesNo(), or its name", value)
+    check_as_it_stands(value, field.name)
 
 
 @attrs.frozen

@@ -66,7 +66,8 @@ def _by_fields(verdict: Verdict) -> str:
     of = f"{answered} of {count(len(verdict.fields), 'field')} decided"
     if verdict.answer is None:
         return f"no answer: {of}"
-    return f"{verdict.grade} agreement on every required field, {verdict.confidence:.0%} or more: {of}"
+    least = f"{verdict.confidence:.0%}{' or more' if verdict.confidence < 1 else ''}"
+    return f"{verdict.grade} agreement on every required field, {least}: {of}"
 
 
 def open_fields(verdict: Verdict) -> list[str]:
@@ -83,6 +84,21 @@ def _counting(verdict: Verdict) -> int:
     counted = next((tier for tier in verdict.tiers if tier.ballots == verdict.ballots), verdict)
     spared = verdict.runs.cancelled + verdict.runs.unasked if counted.stopped.by == "rule" else 0
     return verdict.runs.planned - spared
+
+
+def clusters(verdict: Verdict) -> list[str]:
+    """A line for every cluster of texts that is not one spelling alone: what was counted as what."""
+    return [
+        f"{one_line(each.representative, 60)} stands for {_some_of(each.members, each.representative)} too"
+        for each in verdict.clusters
+        if len(each.members) > 1
+    ]
+
+
+def _some_of(members: tuple[str, ...], representative: str) -> str:
+    others = [one_line(member, 60) for member in members if member != representative]
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    return ", ".join(f'"{other}"' for other in others[:3]) + more
 
 
 def _spread(verdict: Verdict) -> str:

@@ -175,7 +175,7 @@ async def vote(
             runs=runs,
             quorum=quorum,
             max_tokens=max_tokens,
-            structured=(structured or _prefers_schema(kind)) and opened.capabilities.structured,
+            structured=(structured or prefers_schema(kind)) and opened.capabilities.structured,
             logprobs=by_logprob and opened.capabilities.logprobs,
             systems=systems,
             temperature=temperature,
@@ -329,7 +329,7 @@ def stopping_of(stop: str, waves: Waves, runs: int, quorum: int | None, answer: 
     return Stopping(parse_rule(stop, runs=runs, quorum=quorum, tolerance=tolerant), waves)
 
 
-def _prefers_schema(answer: Answer) -> bool:
+def prefers_schema(answer: Answer) -> bool:
     """Whether the answer is asked for by a backend's own schema output wherever there is one."""
     return isinstance(answer, ReadsReply) and answer.prefers_schema
 

@@ -23,7 +23,7 @@ from fanin.answers import Choice, YesNo
 from fanin.conductor import Conductor
 from fanin.context import RUN_INDEX
 from fanin.errors import CallError, InputError
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 from fanin.stages.next_step import LAST_TURN
 from fanin.terms import Terms
 from fanin.tools import as_tools

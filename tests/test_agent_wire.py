@@ -20,7 +20,7 @@ from fanin.backend import Backend
 from fanin.conductor import Conductor
 from fanin.connecting import open_backend
 from fanin.errors import CallError
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 from fanin.taping import tape
 from fanin.terms import Terms
 from fanin.values import Completion, Message, Request, Run, ToolCall, ToolSpec

@@ -246,6 +246,11 @@ def test_values_are_counted_as_one_of_their_own_in_any_order(written: list[str],
         assert (same["5"] == same["5.4"]) == bool(tolerance)
 
 
+def test_a_choice_is_exact_but_for_the_way_a_number_is_written() -> None:
+    same = counted_as(Leaf("choice", ("1", '"a"')), ["1", "1.0", '"a"', '"A"'], Number(abs_tol=5))
+    assert same == {"1": "1", "1.0": "1", '"a"': '"a"', '"A"': '"A"'}
+
+
 def test_long_texts_differ_by_more_than_white_space() -> None:
     one, other = json.dumps("x " * 2000), json.dumps("x  " * 2000)
     same = counted_as(Leaf("text"), [one, other, other], Number())

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import attrs
 import pytest
 from command import Command
 from doubles import Scripted, down, scripts
@@ -28,9 +29,8 @@ from fanin.batching.runner import batch
 from fanin.batching.standing import Standing
 from fanin.connecting import Connected
 from fanin.errors import EngineError, FaninError, InputError
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 from fanin.policy.budget import Limits
-from fanin.terms import Terms
 from fanin.values import Event, Request
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -39,19 +39,19 @@ both_loops = pytest.mark.parametrize("loop", LOOPS)
 class WorkerHere(Worker):
     """A worker in this process; `die` ends it as a killed process ends."""
 
-    def __init__(self, backend: Scripted, group: anyio.abc.TaskGroup, terms: Terms) -> None:
+    def __init__(self, backend: Scripted, group: anyio.abc.TaskGroup, post: Post) -> None:
         self.begun = 0
         self.most_orders = 0
         self._backend = backend
         self._group = group
-        self._terms = terms
+        self._terms, self._watched = post.terms, post.watched
         self._life = self._listening = anyio.CancelScope()
         self._alive = False
 
     async def begin(self) -> None:
         self.begun += 1
         await anyio.sleep(0.5)
-        self._desk = Desk(self._backend, self._terms, Limiters(lambda pace: None))
+        self._desk = Desk(self._backend, self._terms, Limiters(lambda pace: None), watched=self._watched)
         self._life, self._alive = anyio.CancelScope(), True
         self._group.start_soon(self._live)
 
@@ -96,9 +96,9 @@ class EngineHere:
             self.lost += 1
             post.lost()
 
-        told = Post(post.backend, post.base_url, post.terms, post.spending, lost)
+        told = attrs.evolve(post, lost=lost)
         async with anyio.create_task_group() as group:
-            self.workers += [WorkerHere(self._backend, group, post.terms) for _ in range(self._count)]
+            self.workers += [WorkerHere(self._backend, group, post) for _ in range(self._count)]
             for at_s, which in self._deaths:
                 group.start_soon(self._kill, at_s, which)
             async with crew(self.workers, told) as asker:
@@ -267,8 +267,8 @@ def test_one_worker_that_can_work_is_enough(loop: str, fit: int) -> None:
         @asynccontextmanager
         async def open(self, post: Post) -> AsyncIterator[Asker]:
             async with anyio.create_task_group() as group:
-                workers: list[Worker] = [Unfit(backend, group, post.terms) for _ in range(2)]
-                workers += [WorkerHere(backend, group, post.terms) for _ in range(fit)]
+                workers: list[Worker] = [Unfit(backend, group, post) for _ in range(2)]
+                workers += [WorkerHere(backend, group, post) for _ in range(fit)]
                 async with crew(workers, post) as asker:
                     yield asker
                 group.cancel_scope.cancel()

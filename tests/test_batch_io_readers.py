@@ -74,7 +74,9 @@ BAD = {
     '{"question": "a", "id": 1.5}': "its id must be a text or a whole number, not 1.5",
     '{"question": "a", "id": true}': "its id must be a text or a whole number, not True",
     '{"question": "a", "id": ["x"]}': "its id must be a text or a whole number, not ['x']",
-    '{"question": "a", "answer": "42"}': "answer must be one of yes/no, number, text, date, quantity, not '42'",
+    '{"question": "a", "answer": "42"}': (
+        "answer must be one of yes/no, number, text, date, quantity, not '42'"
+    ),
     '{"question": "a", "answer": 42}': "its answer must be the name of a type of answer, not 42",
     '{"question": "a", "choices": [1, 2]}': "its choices must be a list of texts, not [1, 2]",
     '{"question": "a", "tolerance": 1}': "its tolerance goes with the answer number",

@@ -17,7 +17,7 @@ from virtual_time import LOOPS, costly, run_virtual, virtual
 from fanin.conductor import Conducted, Conductor
 from fanin.context import RUN_INDEX, TapeOn, set_tape
 from fanin.errors import CallError, CassetteMissError, InputError
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 from fanin.policy import retrying
 from fanin.policy.variation import vary
 from fanin.terms import Interrupt, Terms
@@ -624,7 +624,7 @@ async def test_a_replay_knows_what_its_tape_knows_and_teaches_nobody() -> None:
     held = await hold(backend, limiters=limiters)
     assert [request.without for request in backend.sent] == [("seed",), ("seed", "temperature")]
     assert isinstance(held.only, Sample)
-    assert limiters.of("scripted", "m").refused_parameters == ()
+    assert limiters.refused("scripted", "m") == ()
 
 
 @pytest.mark.usefixtures("tape")

@@ -19,7 +19,7 @@ from strategies_documents import BY_SKU, INVOICE
 from virtual_time import LOOPS, run_virtual
 
 import fanin
-from fanin import documents
+from fanin import documents, show
 from fanin.answers import Spoiled
 from fanin.answers.protocol import Answer
 from fanin.backend import Capabilities
@@ -374,6 +374,18 @@ def test_the_command_takes_a_schema(command: Command, tmp_path: Path) -> None:
     assert whole["document"] == {"a": "x", "b": None}
 
 
+def test_every_question_of_a_batch_may_have_a_document(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "two.json").write_text(json.dumps(TWO))
+    questions = tmp_path / "questions.txt"
+    questions.write_text("One?\nTwo?\n")
+    schema = ("--schema", str(tmp_path / "two.json"), "--tolerance", "0.5")
+    ended = command("batch", str(questions), *schema, "--backend", "fake", "-m", REPLIES, "--runs", "3")
+    rows = [json.loads(row) for row in ended.out.splitlines()]
+    assert ended.code == 0, ended.err
+    assert [row["document"] for row in rows] == [{"a": "x", "b": 1}] * 2
+    assert rows[0]["fields"]["/b"]["votes"] == {"1": 2, "3": 1}
+
+
 @pytest.mark.parametrize(
     ("words", "out"),
     [
@@ -443,3 +455,9 @@ def test_an_answer_type_of_ones_own_is_four_methods() -> None:
     assert verdict.answer == "v1.2.3"
     assert [ballot.choice for ballot in verdict.ballots] == ["v1.2.3", "v1.2.3", "v1.4.0", None]
     assert (Version().name, Version().options, Version().schema(())) == ("version", (), {"type": "string"})
+
+
+def test_what_is_unanimous_has_no_weakest_field() -> None:
+    verdict = voted([{"a": "x", "b": 1}] * 3)
+    assert (verdict.pattern, verdict.advice) == ("unanimous", "Every run says the same: proceed.")
+    assert show.headline(verdict) == "high agreement on every required field, 100%: 3 of 3 fields decided"

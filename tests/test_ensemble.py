@@ -16,7 +16,7 @@ from fanin.answers import Choice, Text, YesNo
 from fanin.conductor import Conductor
 from fanin.ensemble import hold_vote
 from fanin.errors import CallError
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 from fanin.policy.pricing import Price
 from fanin.stages.fan_out import fan_out
 from fanin.stages.isolate import isolate

@@ -94,6 +94,38 @@ def test_analyses_panels_and_votes_over_analyses_are_kept_whole() -> None:
     assert recount(kept(report)).to_json() == report.to_json()
 
 
+TOLD: list[tuple[fanin.Answer, list[str], dict[str, Any]]] = [
+    (fanin.Text(cluster="lexical"), ["The Hague in Holland", "The Hagues in Holland", "Paris"], {}),
+    (fanin.Text(cluster="judge"), ["The Hague", "Den Haag", "Paris"], {"escalate": ["Rome"]}),
+    (fanin.Text(select="judge"), ["It is The Hague.", "Den Haag it is.", "I think Paris."], {}),
+    (fanin.Labels(["red", "blue"]), ["red", "red; blue", "none"], {"stop": "ahead:2"}),
+    (fanin.Date(order="dmy"), ["03/04/2025", "2025-04-03", "1 May 2025"], {"escalate": ["1 May 2025"]}),
+]
+
+
+@pytest.mark.parametrize(("answer", "replies", "options"), TOLD)
+def test_answers_that_are_not_one_word_recount_to_the_same(
+    answer: fanin.Answer, replies: list[str], options: dict[str, Any]
+) -> None:
+    model = ",".join(replies)
+    verdict = fanin.vote_sync("Which?", answer=answer, backend="fake", model=model, runs=3, **options)
+    assert recount(kept(verdict)).to_json() == verdict.to_json()
+
+
+@pytest.mark.slow
+def test_documents_and_quantities_recount_to_the_same() -> None:
+    pytest.importorskip("jsonschema")
+    pytest.importorskip("pint")
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    documents = [f"```json\n{json.dumps({'n': number})}\n```" for number in (1, 2, 1)]
+    verdict = a_vote(*documents, answer=fanin.Json(schema))
+    assert verdict.document == {"n": 1}
+    assert recount(kept(verdict)).to_json() == verdict.to_json()
+    verdict = a_vote("Answer: 3 km", "Answer: 3000 m", "Answer: 4 km", answer=fanin.Quantity("km"))
+    assert verdict.answer == "3 km"
+    assert recount(kept(verdict)).to_json() == verdict.to_json()
+
+
 def test_what_was_sent_and_what_came_stands_in_it() -> None:
     verdict = a_vote("!429:0.001>Answer: yes", "no", "!500", context="The text.")
     assert verdict.basis is not None

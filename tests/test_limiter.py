@@ -17,7 +17,8 @@ from virtual_time import LOOPS, run_virtual, virtual
 
 from fanin.clock import LoopClock, StillClock
 from fanin.conductor import Conductor
-from fanin.limiter import SHARED, Limiter, Limiters
+from fanin.limiter import Limiter
+from fanin.limiters import SHARED, Limiters
 from fanin.policy.pacing import Load, Outlook, Refusal, Ticket
 from fanin.terms import Terms
 from fanin.values import Message, Request, Sample
@@ -54,10 +55,11 @@ def test_the_process_has_limiters_that_every_vote_shares() -> None:
 
 
 def test_what_a_model_refuses_adds_up_and_is_sorted() -> None:
-    limiter = Limiter()
-    limiter.learn(("top_p", "seed"))
-    limiter.learn(("seed", "max_tokens"))
-    assert limiter.refused_parameters == ("max_tokens", "seed", "top_p")
+    limiters = Limiters()
+    limiters.learn("account", "m", ("top_p", "seed"))
+    limiters.learn("account", "m", ("seed", "max_tokens"))
+    assert limiters.refused("account", "m") == ("max_tokens", "seed", "top_p")
+    assert limiters.refused("account", "n") == limiters.refused("another", "m") == ()
 
 
 # --- the line
@@ -244,13 +246,13 @@ def test_threads_with_event_loops_of_their_own_stand_in_one_line(loop: str) -> N
 
 def test_no_refusal_is_lost_between_threads() -> None:
     """Every refusal is an episode of its own here, so that each has to add to the delay."""
-    limiter, start = Limiter(), threading.Barrier(4)
+    limiter, limiters, start = Limiter(), Limiters(), threading.Barrier(4)
 
     def refuse(mine: int) -> None:
         start.wait(60)
         for turn in range(200):
             limiter.refused(Ticket(1, Load(), 1e9), (), Refusal(0.001), turn)
-            limiter.learn((f"parameter {mine} {turn % 20}",))
+            limiters.learn("account", "m", (f"parameter {mine} {turn % 20}",))
 
     switch_s = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)  # the threads interrupt one another as often as they can
@@ -263,7 +265,7 @@ def test_no_refusal_is_lost_between_threads() -> None:
     finally:
         sys.setswitchinterval(switch_s)
     assert limiter.pace.gate.delay_s == pytest.approx(0.001 * 200 * 4)
-    assert len(limiter.refused_parameters) == 20 * 4
+    assert len(limiters.refused("account", "m")) == 20 * 4
 
 
 def test_threads_find_the_same_limiter() -> None:

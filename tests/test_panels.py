@@ -20,7 +20,7 @@ import fanin
 from fanin import Agent, CallError, Completion, InputError, Message, Report, Usage
 from fanin.answers import Choice, YesNo
 from fanin.backend import Capabilities
-from fanin.limiter import SHARED
+from fanin.limiters import SHARED
 from fanin.panels import PanelEvent, panel
 from fanin.policy.pricing import Price
 from fanin.seating import AGGREGATOR, Panel, arranged

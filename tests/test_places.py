@@ -12,7 +12,7 @@ from virtual_time import LOOPS, virtual
 from fanin.backend import Capabilities
 from fanin.conductor import Conductor
 from fanin.errors import CallError
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 from fanin.places import Place, Places
 from fanin.policy.variation import vary
 from fanin.terms import Terms

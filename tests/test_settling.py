@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,15 +13,18 @@ import pytest
 from doubles import Reply, Scripted, down
 from hypothesis import given
 from hypothesis import strategies as st
+from standin import StandIn, chat
 from virtual_time import LOOPS, costly, run_virtual
 
-from fanin import Interrupt, Price, Text, Verdict, batch, vote
+from fanin import Agent, Interrupt, Price, Text, Verdict, batch, vote
 from fanin.clusters import semantic_entropy
 from fanin.errors import CallError, InputError
 from fanin.keeping.record import read_record, record_of, record_text
+from fanin.panels import Panel
 from fanin.recounting import recount
 from fanin.settling import unit_vectors
 from fanin.stages.combine import split
+from fanin.taping import tape
 from fanin.values import Completion, Request, Usage
 
 JUDGE = "judge-1"
@@ -506,4 +511,25 @@ def test_an_agent_s_text_is_compared_as_it_stands(answer: Text) -> None:
     with pytest.raises(InputError, match="answer must be"):
         Agent("A", "You are A.", answer=answer)
     with pytest.raises(InputError, match="vote must be"):
-        Panel((Agent("A", "You are A."),), vote=answer)
+        Panel("P", (Agent("A", "You are A."),), vote=answer)
+
+
+@on_both
+def test_a_judged_vote_is_taped_and_replayed_to_the_same_bytes(loop: str, tmp_path: Path) -> None:
+    said = [chat("Answer: a dog"), chat("Answer: a cat"), chat("Answer: unsure"), chat("Answer: same")]
+    with StandIn(said) as server:
+        options: dict[str, Any] = {"answer": Text("judge"), "judge": JUDGE, "model": "m", "runs": 2}
+
+        async def on_tape(mode: Any, **more: Any) -> str:
+            with tape(tmp_path / "x.json", mode):
+                return (await vote("What is it?", backend="openai", **options, **more)).to_json()
+
+        recorded = run_loop(loop, lambda: on_tape("all", base_url=server.url + "/v1", concurrency=1))
+        replayed = run_loop(loop, lambda: on_tape("none"))
+    assert replayed == recorded
+    assert json.loads(recorded)["judging"]["calls"] == 2
+    assert json.loads(recorded)["votes"] == {"a cat": 2}
+
+
+def run_loop(loop: str, function: Callable[[], Any]) -> Any:
+    return anyio.run(function, backend=loop)

@@ -120,7 +120,7 @@ class Document:
 
     def parts(self, choice: str) -> Any:
         """The document with a `Broken` at every place that is not valid."""
-        return _checked(self, choice)
+        return (_remembered if len(choice) <= _SMALL else _checked)(self, choice)
 
     def problems(self, document: Any) -> Problems:
         """What the validator says."""
@@ -131,12 +131,16 @@ class Document:
         return json.dumps(document, ensure_ascii=False)
 
 
-@lru_cache(maxsize=64)
 def _checked(answer: Document, choice: str) -> Any:
-    """The parts of a choice. It is shared: nobody may change it."""
+    """The parts of a choice, read and validated."""
     document, broken = without_broken(parse_json(choice))
     problems = [problem for problem in answer.check(document) if not _within(problem[0], broken)]
     return broken_at(document, [*broken, *problems])
+
+
+_SMALL = 8_000
+"""Up to so many characters the parts of a choice are remembered: a stop rule looks at them many times."""
+_remembered = lru_cache(maxsize=1024)(_checked)  # shared: nobody may change what it gives
 
 
 def _within(path: Path, broken: Problems) -> bool:

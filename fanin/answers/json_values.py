@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
 from fanin.answers.json_shape import Leaf
-from fanin.answers.json_text import canonical_json
 from fanin.answers.normal import MAX_ANSWER, normalise
 from fanin.answers.number import Number, canonical
 
@@ -22,11 +20,11 @@ def counted_as(leaf: Leaf, written: Sequence[str], tolerance: Number) -> Mapping
     first by text; numbers are grouped as `Number.same` does. The order never matters.
     """
     votes = Counter(written)
-    if len(votes) == 1 or leaf.kind == "choice":
+    if len(votes) == 1:
         return {value: value for value in votes}
-    forms = {value: _form(value, leaf.kind == "date") for value in votes}
+    forms = {value: form_of(leaf, value) for value in votes}
     numbers = {value: form for value, form in forms.items() if form.startswith("#")}
-    if len(numbers) > 1:
+    if len(numbers) > 1 and leaf.kind != "choice":
         spelled = [form[1:] for value, form in numbers.items() for _ in range(votes[value])]
         same = tolerance.same(spelled)
         forms |= {value: f"#{same[form[1:]]}" for value, form in numbers.items()}
@@ -36,15 +34,14 @@ def counted_as(leaf: Leaf, written: Sequence[str], tolerance: Number) -> Mapping
     return {value: heads[form] for value, form in forms.items()}
 
 
-def form_of(leaf: Leaf, value: Any) -> str:
-    """What equal values have in common, tolerances of numbers apart."""
-    written = canonical_json(value)
-    return written if leaf.kind == "choice" else _form(written, leaf.kind == "date")
+def form_of(leaf: Leaf, written: str) -> str:
+    """What equal values, as canonical JSON, have in common, tolerances of numbers apart."""
+    return _form(written, leaf.kind in ("choice", "date"))
 
 
 @lru_cache(maxsize=4096)
-def _form(written: str, dated: bool) -> str:
-    if written[0] == '"' and not dated:  # RFC 3339 writes a day in one way
+def _form(written: str, exact: bool) -> str:
+    if written[0] == '"' and not exact:
         text = json.loads(written)
         return '"' + (normalise(text) if len(text) <= MAX_ANSWER else " ".join(text.split()))
     if written[0] in "-0123456789":

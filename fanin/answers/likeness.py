@@ -7,10 +7,12 @@ Nothing here depends on the order of its arguments.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import TypeAlias
 
 Likeness: TypeAlias = Callable[[str, str], float]
@@ -35,8 +37,16 @@ def lexical_groups(votes: tuple[tuple[str, int], ...], threshold: float) -> tupl
     forms = [form for form, _ in votes]
     grams, marks = _Grams(forms), [_marks(form) for form in forms]
 
-    def alike(one: int, other: int) -> bool:
-        return marks[one] == marks[other] and grams.reach(one, other, threshold)
+    sizes, bits = grams.sizes, grams.bits
+
+    def alike(one: int, other: int) -> bool:  # asked for every pair, so it calls nothing it need not
+        if marks[one] != marks[other]:
+            return False
+        needed = threshold * (sizes[one] + sizes[other]) / 2
+        # Texts of very different length cannot share enough.
+        if sizes[one] < needed or sizes[other] < needed:
+            return False
+        return (bits[one] & bits[other]).bit_count() >= needed
 
     places = {form: place for place, form in enumerate(forms)}
     near = _near(grams, places)
@@ -75,13 +85,13 @@ def medoid_first(votes: Mapping[str, int], near: Likeness) -> tuple[str, ...]:
 
     Of several that are, the one with the most votes, and of those the first by text.
     """
-
-    def key(text: str) -> tuple[float, int, str]:
-        others = sorted(number * near(text, other) for other, number in votes.items() if other != text)
-        # Rounded, as the last digit of a sum depends on what is summed first.
-        return -round(sum(others) + votes[text], 9), -votes[text], text
-
-    first = min(votes, key=key) if len(votes) > 1 else next(iter(votes))
+    total = {text: [float(number)] for text, number in votes.items()}
+    for one, other in combinations(votes, 2):
+        both = near(one, other)
+        total[one].append(votes[other] * both)
+        total[other].append(votes[one] * both)
+    # Exact sums, since the last digit of others depends on what is summed first.
+    first = min(votes, key=lambda text: (-math.fsum(total[text]), -votes[text], text))
     return first, *(text for text in votes if text != first)
 
 
@@ -97,24 +107,14 @@ class _Grams:
         uses = Counter(gram for grams in of_each for gram in grams)
         # A trigram of one text alone is shared with none, and so needs no bit.
         bits = {gram: place for place, gram in enumerate(gram for gram in uses if uses[gram] > 1)}
-        self._sizes = [len(grams) for grams in of_each]
-        self._bits = [_number([bits[gram] for gram in grams if gram in bits]) for grams in of_each]
-
-    def reach(self, one: int, other: int, threshold: float) -> bool:
-        """Whether the texts in these places are so much alike."""
-        mine, theirs = self._sizes[one], self._sizes[other]
-        needed = threshold * (mine + theirs)
-        # Texts of very different length cannot share enough.
-        return 2 * min(mine, theirs) >= needed and 2 * self._shared(one, other) >= needed
+        self.sizes = [len(grams) for grams in of_each]
+        self.bits = [_number([bits[gram] for gram in grams if gram in bits]) for grams in of_each]
 
     def likeness(self, one: int, other: int) -> float:
         """How alike the texts in these places are."""
-        return 2 * self._shared(one, other) / (self._sizes[one] + self._sizes[other])
-
-    def _shared(self, one: int, other: int) -> int:
         if one == other:
-            return self._sizes[one]
-        return (self._bits[one] & self._bits[other]).bit_count()
+            return 1.0
+        return 2 * (self.bits[one] & self.bits[other]).bit_count() / (self.sizes[one] + self.sizes[other])
 
 
 def _number(places: Sequence[int]) -> int:

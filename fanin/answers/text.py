@@ -191,6 +191,13 @@ class SettledText(Text):
         return counted_as
 
 
+def check_as_it_stands(answer: object, field: str) -> None:
+    """Raises InputError for a text that needs a judge or an embedding, where there is none."""
+    if isinstance(answer, Text) and (answer.unsettled or answer.whole):
+        bound = "a type whose answers are compared as they stand (a text: exact or lexical)"
+        raise InputError(field, bound, answer)
+
+
 def parse_cluster(spec: str) -> tuple[ClusterBy, float | None]:
     """The way of clustering and its threshold, as `lexical`, `lexical:0.8` or `judge`. Raises InputError."""
     name, colon, number = spec.strip().partition(":")

@@ -114,7 +114,8 @@ class Calls:
     def post(self) -> Post:
         """What an engine has to know to make these calls."""
         backend = self.backend
-        return Post(backend.name, backend.base_url, self.terms, self.spending, self.lost)
+        watched = self.watch is not None
+        return Post(backend.name, backend.base_url, self.terms, self.spending, watched, self.lost)
 
     def lost(self) -> None:
         """A call was cut short, and may have been paid for."""
@@ -252,11 +253,12 @@ class ItemConductor(Conductor):
     async def _outcome(self, request: Request, hold: Hold) -> Outcome | None:
         if self._calls.asker is None:
             return await super().ask(request)
+        self._progress.setdefault(request.index, Progress()).attempts = 1
         return await self._calls.asker.ask(request, hold, self._seed, partial(self._hear, request.index))
 
     def _hear(self, index: int, event: Event) -> None:
         """What happened elsewhere to a call of that run."""
-        self._progress.setdefault(index, Progress()).attempts = event.attempt
+        self._progress[index].attempts = event.attempt
         self._tell(event.kind, index, event.wait_s, event.detail)
 
     def _failed(self, failure: Failure | None) -> None:

@@ -19,7 +19,15 @@ from fanin.errors import InputError
 from fanin.policy.pricing import Prices, price_of
 from fanin.terms import Interrupt, Terms
 from fanin.values import Plan, Question, Variation
-from fanin.voting import as_answer, as_texts, listed_prices_of, resolved_models, stopping_of, tell_tape
+from fanin.voting import (
+    as_answer,
+    as_texts,
+    listed_prices_of,
+    prefers_schema,
+    resolved_models,
+    stopping_of,
+    tell_tape,
+)
 
 if TYPE_CHECKING:
     from fanin.policy.stopping import Waves
@@ -122,14 +130,15 @@ class Voting:
             asking.seed,
             self._stop.startswith("certified"),
         )
+        answer = as_answer(item.answer or asking.answer, item.question)
         return Plan(
             Question(item.question, item.context),
-            as_answer(item.answer or asking.answer, item.question),
+            answer,
             variation,
             asking.runs,
             asking.quorum,
             asking.max_tokens,
-            asking.structured and capabilities.structured,
+            (asking.structured or prefers_schema(answer)) and capabilities.structured,
         )
 
     async def _resolved(self, wanted: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fanin.cli.answer_types import answer_type_options
 from fanin.cli.batch_inputs import answer_for_all, questions_options, reader_of
 from fanin.cli.options import check_answer_options, leave, paced, shared
 from fanin.cli.parameters import Duration
@@ -42,6 +43,7 @@ _OF_THE_JOB = ("resume", "durable", "ordered", "budget_runs", "warm_prefix")
 @click.command(name="batch", epilog=_EPILOG, context_settings={"show_default": True})
 @questions_options
 @shared("runs", "answer", "choices", "tolerance", "backend", "model", "base_url", "system")
+@answer_type_options
 @shared("temperature", "temperature_step", "seed", "max_tokens", "structured", "quorum", "stop")
 @click.option(
     "--waves",

@@ -57,9 +57,13 @@ def reader_of(options: dict[str, Any]) -> Reader:
 def answer_for_all(options: dict[str, Any]) -> Answer | str | None:
     """The type of answer of every item that names none; None is found out question by question."""
     from fanin import answers
+    from fanin.cli.answer_types import typed_answer
 
     if options["choices"] is not None:
         return answers.Choice(comma_list(options["choices"]))
+    typed = typed_answer(options)
+    if typed is not None:
+        return typed
     if options["answer"] == "number":
         return answers.Number(abs_tol=options["tolerance"] or 0.0)
     named: str = options["answer"]

@@ -54,7 +54,7 @@ def print_verdict(verdict: Verdict, *, quiet: bool, verbose: bool, answer_too: b
     if verbose:
         for tier in verdict.tiers or (verdict,):
             _print_replies(tier)
-    for line in show.reasons(verdict):
+    for line in (*show.reasons(verdict), *show.clusters(verdict)):
         say(line)
     for line in show.open_fields(verdict)[:_MOST_LINES]:
         say(line)

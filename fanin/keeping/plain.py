@@ -10,6 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import attrs
@@ -18,12 +19,22 @@ from fanin.answers.protocol import Answer
 from fanin.errors import FaninError
 from fanin.keeping.answer_types import answer_of, answer_to_plain
 
-Read: TypeAlias = Callable[[Any, str], Any]
-"""Makes the value of a plain one; the text says where that stands."""
+Read: TypeAlias = Callable[[Any], Any]
+"""Makes the value of a plain one."""
 
 
 class Misfit(ValueError):
-    """What is wrong with a plain value, and where it stands."""
+    """What is wrong with a plain value, and where it stands, as in `plan.runs is 'many', not a number`."""
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(f"{path or 'it'}{problem}")
+        self.problem = problem
+        self.path = path
+
+    def within(self, step: str) -> Misfit:
+        """The same, as it stands in something larger: under a name, or in a `[place]`."""
+        inside = self.path if not self.path or self.path.startswith("[") else f".{self.path}"
+        return Misfit(self.problem, f"{step}{inside}")
 
 
 def to_plain(value: Any) -> Any:
@@ -45,9 +56,9 @@ def _names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(kind) if field.init)
 
 
-def from_plain(kind: Any, value: Any, where: str = "") -> Any:
+def from_plain(kind: Any, value: Any) -> Any:
     """The value of the type `kind` that `to_plain` made plain. Raises Misfit."""
-    return _reader(kind)(value, where)
+    return _reader(kind)(value)
 
 
 @cache
@@ -71,11 +82,11 @@ def _reader(kind: Any) -> Read:
 
 
 def _exactly(wanted: str, fits: Callable[[Any], bool]) -> Read:
-    def read(value: Any, where: str) -> Any:
+    def read(value: Any) -> Any:
         if not fits(value):
             shown = repr(value)
             shown = shown if len(shown) < 60 else f"{shown[:57]}..."
-            raise Misfit(f"{where or 'it'} is {shown}, not {wanted}")
+            raise Misfit(f" is {shown}, not {wanted}")
         return value
 
     return read
@@ -91,26 +102,32 @@ _a_list = _exactly("a list", lambda value: isinstance(value, list))
 _an_object = _exactly("an object", lambda value: isinstance(value, dict))
 
 
-def _answer(value: Any, where: str) -> Any:
+def _answer(value: Any) -> Any:
     """Fields of any type hold a type of answer, or nothing."""
     if value is None:
         return None
     try:
-        return answer_of(_an_object(value, where))
+        return answer_of(_an_object(value))
     except FaninError as error:
-        raise Misfit(f"{where}: {error.message}") from None
+        raise Misfit(f": {error.message}") from None
 
 
 def _optional(kinds: tuple[Any, ...]) -> Read:
     """Several types are one type and None, in all that is kept."""
     [kind] = [kind for kind in kinds if kind is not type(None)]
     read = _reader(kind)
-    return lambda value, where: None if value is None else read(value, where)
+    return lambda value: None if value is None else read(value)
 
 
 def _row(read: Read) -> Read:
-    def read_all(value: Any, where: str) -> tuple[Any, ...]:
-        return tuple([read(each, f"{where}[{place}]") for place, each in enumerate(_a_list(value, where))])
+    def read_all(value: Any) -> tuple[Any, ...]:
+        found: list[Any] = []
+        try:
+            for each in _a_list(value):
+                found.append(read(each))  # noqa: PERF401 - their number tells where one does not fit
+        except Misfit as problem:
+            raise (problem.within(f"[{len(found)}]") if isinstance(value, list) else problem) from None
+        return tuple(found)
 
     return read_all
 
@@ -118,39 +135,50 @@ def _row(read: Read) -> Read:
 def _pair(kinds: tuple[Any, ...]) -> Read:
     readers = [_reader(kind) for kind in kinds]
 
-    def read_each(value: Any, where: str) -> tuple[Any, ...]:
-        if len(_a_list(value, where)) != len(readers):
-            raise Misfit(f"{where} has {len(value)} parts, not {len(readers)}")
-        return tuple([read(each, where) for read, each in zip(readers, value, strict=True)])
+    def read_each(value: Any) -> tuple[Any, ...]:
+        if len(_a_list(value)) != len(readers):
+            raise Misfit(f" has {len(value)} parts, not {len(readers)}")
+        return tuple([read(each) for read, each in zip(readers, value, strict=True)])
 
     return read_each
 
 
 def _table(read: Read) -> Read:
-    def read_all(value: Any, where: str) -> dict[str, Any]:
-        return {key: read(each, f"{where}.{key}") for key, each in _an_object(value, where).items()}
-
-    return read_all
+    return lambda value: {key: read(each) for key, each in _an_object(value).items()}
 
 
 def _value(kind: Any) -> Read:
-    hints: dict[str, Any] = {}
+    fields: list[tuple[str, Read]] = []
 
-    def read(value: Any, where: str) -> Any:
-        if not hints:  # when it is first used: a type may hold others of its own kind
-            hints.update(get_type_hints(kind))
-        given = _an_object(value, where)
-        found = {
-            name: _reader(hints[name])(given[name], f"{where}.{name}" if where else name)
-            for name in _names(kind)
-            if name in given
-        }
+    def read(value: Any) -> Any:
+        if not fields:  # when it is first used: a type may hold others of its own kind
+            hints = _hints(kind)
+            fields.extend((name, _reader(hints[name])) for name in _names(kind))
+        given, found, name = _an_object(value), {}, ""
+        try:
+            for name, of_field in fields:
+                if name in given:
+                    found[name] = of_field(given[name])
+        except Misfit as problem:
+            raise problem.within(name) from None
         try:
             return kind(**found)
         except FaninError as error:
-            raise Misfit(f"{where or 'it'}: {error.message}") from None
+            raise Misfit(f": {error.message}") from None
         except TypeError:
-            missing = ", ".join(name for name in _names(kind) if name not in given)
-            raise Misfit(f"{where or 'it'} lacks {missing}") from None
+            missing = ", ".join(name for name, _ in fields if name not in given)
+            raise Misfit(f" lacks {missing}") from None
 
     return read
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(kind)
+    except NameError:
+        late = {name: getattr(import_module(module), name) for name, module in _LATE.items()}
+        return get_type_hints(kind, localns=late)
+
+
+_LATE = {"Analysis": "fanin.analysed", "Report": "fanin.report"}
+"""Types that a record names and a vote does not need: where they are, so that keeping one stays quick."""

@@ -9,31 +9,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from operator import is_
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
-from fanin.analysed import Analysis
 from fanin.clusters import Judging
 from fanin.errors import FaninError, InputError, RecordError
 from fanin.keeping.answer_types import ForeignAnswer
 from fanin.keeping.plain import Misfit, from_plain, to_plain
 from fanin.policy.pricing import Price
-from fanin.report import Report
-from fanin.stages.grade import grade
 from fanin.stages.isolate import isolate
 from fanin.values import Event, Failure, Message, Plan, Run, Sample, Stopped
 from fanin.verdict import Verdict
 
 if TYPE_CHECKING:
+    from fanin.analysed import Analysis
     from fanin.calibration import Calibration
+    from fanin.report import Report
 
 SCHEMA = "fanin.run/1"
 _READ = (SCHEMA,)
 """The versions that are read here, the newest last."""
 
 Kind: TypeAlias = Literal["vote", "analysis", "panel"]
-Kept: TypeAlias = Verdict | Analysis | Report
+Kept: TypeAlias = "Verdict | Analysis | Report"
 """What can be kept."""
 
 _CONTEXT = "(the context of the plan)"
@@ -141,31 +141,33 @@ class Record:
 
 def record_of(kept: Kept, id: str, kept_at: str, versions: Mapping[str, str]) -> Record:  # noqa: A002
     """The record of a result. Raises InputError for one that does not hold what it was concluded from."""
-    about: dict[str, Any] = {"id": id, "kept_at": kept_at, "versions": dict(versions)}
-    if isinstance(kept, Verdict | Analysis | Report):
-        about["decided"] = decided(kept)
     if isinstance(kept, Verdict):
-        return Record(kind="vote", vote=_kept_vote(kept), **about)
-    if isinstance(kept, Analysis):
-        if kept.basis is None:
-            raise InputError("kept", "an analysis with its basis", kept.question)
-        return Record(kind="analysis", analysis=kept, **about)
+        return Record(id, "vote", kept_at, dict(versions), decided(kept), vote=_kept_vote(kept))
+    from fanin.analysed import Analysis
+    from fanin.report import Report
+
     if isinstance(kept, Report):
-        return Record(kind="panel", panel=kept, **about)
-    raise InputError("kept", "a Verdict, an Analysis or a Report", kept)
+        return Record(id, "panel", kept_at, dict(versions), decided(kept), panel=kept)
+    if not isinstance(kept, Analysis):
+        raise InputError("kept", "a Verdict, an Analysis or a Report", kept)
+    if kept.basis is None:
+        raise InputError("kept", "an analysis with its basis", kept.question)
+    return Record(id, "analysis", kept_at, dict(versions), decided(kept), analysis=kept)
 
 
 def decided(kept: Kept) -> Decided:
     """What came of it, in short."""
     if isinstance(kept, Verdict):
         return Decided(kept.outcome, kept.answer, kept.grade, kept.cost_usd)
-    if isinstance(kept, Analysis):
+    from fanin.report import Report
+    from fanin.stages.grade import grade
+
+    if not isinstance(kept, Report):
         outcome = "decided" if kept.success else "failed"
         return Decided(outcome, kept.focused_answer, cost_usd=kept.cost_usd)
-    tally = kept.tally
-    if tally is None:
+    if kept.tally is None:
         return Decided(kept.outcome, cost_usd=kept.cost_usd)
-    return Decided(kept.outcome, tally.winner, grade(tally.tally), kept.cost_usd)
+    return Decided(kept.outcome, kept.tally.winner, grade(kept.tally.tally), kept.cost_usd)
 
 
 def _kept_vote(verdict: Verdict) -> KeptVote:
@@ -268,18 +270,28 @@ def check_schema(found: Any, where: str) -> None:
 
 def scrubbed(record: Record, scrub: Callable[[str], str]) -> Record:
     """The record with every text in it as `scrub` leaves it: keys are taken out."""
-    cleaned: Record = from_plain(Record, _scrub(to_plain(record), scrub))
+    cleaned: Record = _scrub(record, scrub)
     return attrs.evolve(cleaned, id=record.id, kind=record.kind, kept_at=record.kept_at)
 
 
 def _scrub(value: Any, scrub: Callable[[str], str]) -> Any:
+    """The value itself where nothing in it changes, which is nearly always."""
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, str):
         return scrub(value)
-    if isinstance(value, list):
-        return [_scrub(each, scrub) for each in value]
+    if isinstance(value, tuple | list):
+        found = tuple([_scrub(each, scrub) for each in value])
+        return value if all(map(is_, found, value)) else found
     if isinstance(value, dict):
         return {key: _scrub(each, scrub) for key, each in value.items()}
-    return value
+    if not attrs.has(type(value)):
+        return value
+    changed = {}
+    for field in attrs.fields(type(value)):
+        if field.init and (new := _scrub(old := getattr(value, field.name), scrub)) is not old:
+            changed[field.name] = new
+    return attrs.evolve(value, **changed) if changed else value
 
 
 def calibrations_of(texts: tuple[str, ...], where: str) -> tuple[Calibration, ...]:

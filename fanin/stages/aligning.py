@@ -162,13 +162,14 @@ def _pairs(
 def _values(node: Node, value: Any, at: str) -> Iterator[tuple[str, str]]:
     """(where, form) of every value in it that is one."""
     if isinstance(node, Object) and isinstance(value, dict):
-        known = {member.name: member.node for member in node.members}
-        for name, below in value.items():
-            inner = known.get(name, node.rest)
-            if inner is not None:
-                yield from _values(inner, below, f"{at}/{name}")
+        for member in node.members:
+            if member.name in value:
+                yield from _values(member.node, value[member.name], f"{at}/{member.name}")
+        if node.rest is not None:
+            for name in value.keys() - {member.name for member in node.members}:
+                yield from _values(node.rest, value[name], f"{at}/{name}")
     elif isinstance(node, Array) and isinstance(value, list):
         for place, below in enumerate(value):
             yield from _values(node.item, below, f"{at}/{place}")
-    elif written_of(value):
-        yield at, form_of(node if isinstance(node, Leaf) else Leaf("any"), value)
+    elif written := written_of(value):
+        yield at, form_of(node, written) if isinstance(node, Leaf) else written

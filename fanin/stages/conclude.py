@@ -102,7 +102,9 @@ def _on_parts(polled: Polled) -> list[str]:
     """Which part is the weakest, and which have no answer."""
     if len(polled.fields) == 1:
         return []
-    remarks = [f"That is the weakest field, {polled.weakest or 'the whole'}."]
+    remarks = []
+    if polled.weakest is not None and polled.fields[polled.weakest].confidence < 1:
+        remarks.append(f"That is the weakest field, {polled.weakest or 'the whole'}.")
     open_at = [place or "the whole" for place, part in polled.fields.items() if part.reason is not None]
     if open_at:
         more = f" and {len(open_at) - _NAMED} more" if len(open_at) > _NAMED else ""

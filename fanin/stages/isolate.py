@@ -14,7 +14,7 @@ AS_JSON = (
     'Write all of it as one JSON object: your thinking in "reasoning", '
     'and in "answer" what would stand after "Answer:".'
 )
-_DOCUMENT_AS_JSON = (
+DOCUMENT_AS_JSON = (
     'Write all of it as one JSON object, without a block: your thinking in "reasoning", '
     'and the document itself in "answer".'
 )
@@ -47,7 +47,7 @@ def _prompt(plan: Plan, run: Run) -> str:
     parts.append(plan.question.text)
     parts.append(plan.answer.instruction(run.order))
     if plan.structured:
-        parts.append(_DOCUMENT_AS_JSON if isinstance(plan.answer, ReadsReply) else AS_JSON)
+        parts.append(DOCUMENT_AS_JSON if isinstance(plan.answer, ReadsReply) else AS_JSON)
     return "\n\n".join(parts)
 
 

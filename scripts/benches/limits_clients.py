@@ -21,7 +21,7 @@ from limits_jobs import TRIP_S, Asked
 
 from fanin.backend import Backend
 from fanin.conductor import Conductor
-from fanin.limiter import SHARED, Limiters
+from fanin.limiters import SHARED, Limiters
 from fanin.terms import Terms
 from fanin.values import Message, Request, Sample
 

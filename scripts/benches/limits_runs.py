@@ -30,7 +30,7 @@ from limits_clients import CLIENTS, HttpWire, Surroundings, VirtualWire, all_at_
 from limits_jobs import SCENARIOS, Asked, Scenario
 from virtual_time import VirtualLoop
 
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 
 
 class MovingLoop(VirtualLoop):

@@ -44,6 +44,11 @@ def answers() -> None:
         fanin.Choice(["a", "b"]),
         fanin.Number(rel_tol=0.01),
         fanin.Text(),
+        fanin.Date("dmy"),
+        fanin.Labels(["a", "b"]),
+        fanin.Quantity("km", abs_tol=1),
+        fanin.Json({"type": "object"}, keys={"items": "sku"}),
+        fanin.Json("schema.json"),
     ]
     known.append(Vowel())
 

@@ -37,6 +37,8 @@ class Post:
     """How long and how often calls are tried."""
     spending: Spending
     """The purse that every call is paid from."""
+    watched: bool
+    """Whether every event is to be heard; else only those of waits and of what went wrong."""
     lost: Callable[[], None]
     """Is told of each call that was lost with its worker and may have been paid for."""
 

@@ -22,6 +22,8 @@ class Opening:
     backend: str
     base_url: str | None
     terms: Terms
+    watched: bool
+    """Whether every event is to be told."""
 
 
 @attrs.frozen

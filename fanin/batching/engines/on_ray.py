@@ -32,7 +32,7 @@ from fanin.batching.engines.crew import Worker, WorkerLostError, crew
 from fanin.batching.engines.limiter_actor import ActorStore, SharedPaces
 from fanin.batching.engines.worker import Desk
 from fanin.errors import EngineError, FaninError, InputError, MissingExtraError
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 from fanin.sharing.opening import store_for
 from fanin.values import optional, whole
 
@@ -78,7 +78,7 @@ class DeskActor:
         store = ActorStore(limiter)
         # Whoever names a server to share the pace by has others to share it with than this batch.
         limiters = Limiters(lambda pace: store_for(pace) if "://" in pace else store)
-        self._desk = Desk(backend, opening.terms, limiters)
+        self._desk = Desk(backend, opening.terms, limiters, watched=opening.watched)
         self._working = asyncio.create_task(self._desk.run())
 
     async def take(self, orders: tuple[Order, ...]) -> None:
@@ -150,7 +150,7 @@ class RayEngine:
     @asynccontextmanager
     async def open(self, post: Post) -> AsyncIterator[Asker]:
         """At work until the block ends. Raises EngineError, MissingExtraError, InputError."""
-        opening = Opening(__version__, post.backend, post.base_url, post.terms)
+        opening = Opening(__version__, post.backend, post.base_url, post.terms, post.watched)
         with self._connected() as ray:
             limiter, actors = _cast(ray, self._number(ray, post))
             hired = [RayWorker(actor, limiter, opening) for actor in actors]

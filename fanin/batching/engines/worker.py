@@ -25,7 +25,7 @@ from fanin.batching.spending import UNPAID
 from fanin.clock import BoundClock
 from fanin.conductor import Conductor
 from fanin.errors import CallError, FaninError
-from fanin.limiter import Limiters
+from fanin.limiters import Limiters
 from fanin.terms import Terms
 from fanin.values import Completion, Event, Outcome, Request, Usage
 
@@ -46,10 +46,11 @@ class _Call:
 class Desk:
     """Makes calls against one backend for as long as `run` runs."""
 
-    def __init__(self, backend: Backend, terms: Terms, limiters: Limiters) -> None:
+    def __init__(self, backend: Backend, terms: Terms, limiters: Limiters, *, watched: bool) -> None:
         self._backend = backend
         self._terms = terms
         self._limiters = limiters
+        self._watched = watched
         self._clock = BoundClock()
         self._calls: dict[int, _Call] = {}
         self._orders: list[Order] = []
@@ -127,7 +128,9 @@ class Desk:
             del self._calls[number]
 
     def _notice(self, number: int, event: Event) -> None:
-        self.tell(Noticed(number, event))
+        # Every call is asked and answered, which its end tells too.
+        if self._watched or event.kind not in ("asked", "answered"):
+            self.tell(Noticed(number, event))
 
 
 class _Made(Conductor):

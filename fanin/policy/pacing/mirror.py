@@ -109,11 +109,12 @@ def mirrored(bucket: Bucket, told: Level, around: Around, now_s: float) -> Bucke
         rates = rates.narrowed(of_reset(limit - told.remaining, told.reset_s, told.quantum_s))
     level = min(limit, bucket.level(now_s) + limit - bucket.limit)
     heard = bucket.heard
-    fresh = attrs.evolve(bucket, limit=limit, rates=rates)
+    fresh = Bucket(bucket.name, bucket.unit, limit, rates, bucket.empty_s, heard, bucket.given)
     if around.number > heard:
         heard = around.number
         level = _within(level, *_bounds(fresh, told, around, now_s))
-    return attrs.evolve(fresh, heard=heard).holding(level, now_s)
+    empty_s = now_s - min(level, limit) / fresh.rate
+    return Bucket(bucket.name, bucket.unit, limit, rates, empty_s, heard, bucket.given)
 
 
 def _within(level: float, least: float, most: float) -> float:

@@ -198,7 +198,10 @@ def answered(
         buckets = tuple(
             [b.taken(-rest, now_s) if b.given and b.unit == "tokens" else b for b in heard.buckets]
         )
-    return attrs.evolve(heard, gate=gates.succeeded(pace.gate), buckets=buckets)
+    gate = gates.succeeded(pace.gate)
+    if gate is heard.gate and buckets is heard.buckets:
+        return heard
+    return _moved(heard, gate, buckets, heard.trip_s)
 
 
 def failed(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> Pace:
@@ -297,7 +300,22 @@ def _heard(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) ->
         )
         old = next((bucket for bucket in buckets if bucket.name == level.name), None)
         buckets = _with(buckets, mirror.mirrored(old or _new(pace, level, now_s), level, around, now_s))
-    return attrs.evolve(pace, buckets=buckets, trip_s=trip_s)
+    return _moved(pace, pace.gate, buckets, trip_s)
+
+
+def _moved(pace: Pace, gate: Gate, buckets: tuple[Bucket, ...], trip_s: float) -> Pace:
+    """The state with another gate, buckets and trip: what `attrs.evolve` does, at a tenth of its cost."""
+    return Pace(
+        gate,
+        buckets,
+        pace.probes,
+        pace.history,
+        pace.refused,
+        pace.count,
+        pace.began_s,
+        trip_s,
+        pace.stagger_s,
+    )
 
 
 def _new(pace: Pace, level: Level, now_s: float) -> Bucket:
