@@ -36,21 +36,13 @@ class LoopClock:
 
     def now_s(self) -> float:
         # Limiters look at the clock many times a request, and asyncio has a short way.
-        loop = asyncio._get_running_loop()
-        if loop is None or loop is not self._loop:
-            now_s = self._found_s()
-            self._ahead_s, self._loop = (0.0, None) if loop is None else (now_s - loop.time(), loop)
-            return now_s
-        return loop.time() + self._ahead_s
-
-    def _found_s(self) -> float:
-        now = anyio.current_time()
         try:
-            anchor = _anchor_s.get()
-        except LookupError:
-            anchor = time.monotonic() - now
-            _anchor_s.set(anchor)
-        return now + anchor
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return anyio.current_time() + _anchor()
+        if loop is not self._loop:
+            self._loop, self._ahead_s = loop, _anchor()
+        return loop.time() + self._ahead_s
 
     async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
         if wake is None:
@@ -58,6 +50,16 @@ class LoopClock:
             return
         with anyio.move_on_after(seconds):
             await wake.wait()
+
+
+def _anchor() -> float:
+    """How far the running event loop's time is behind the one that all loops agree on."""
+    try:
+        return _anchor_s.get()
+    except LookupError:
+        anchor_s = time.monotonic() - anyio.current_time()
+        _anchor_s.set(anchor_s)
+        return anchor_s
 
 
 class BoundClock(LoopClock):

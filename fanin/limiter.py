@@ -64,6 +64,7 @@ class Limiter:
         self._looking = False
         self._next_look_s = -math.inf
         self._wakes_s = -math.inf
+        self._seen = self._pace, Load(), pacing.outlook(self._pace, Load())
         self._ahead: set[Waiter] = set()
 
     def places(self, at_once: int) -> Places:
@@ -349,7 +350,11 @@ class Limiter:
         return self._share is not None and self._share.together(now_s)
 
     def _outlook(self, load: Load) -> Outlook:
-        return pacing.outlook(self._pace, load) if self._share is None else self._share.outlook(load)
+        if self._share is not None:
+            return self._share.outlook(load)
+        if self._seen[0] is not self._pace or self._seen[1] != load:
+            self._seen = self._pace, load, pacing.outlook(self._pace, load)
+        return self._seen[2]
 
     def _let_go(self, waiter: Waiter, now_s: float) -> None:
         if self._share is None:

@@ -116,11 +116,14 @@ async def panel(
     seats = tuple(round_.seats())
     paths = {seat.index: seat.path for seat in seats}
     interrupt = interrupt or Interrupt()
+    happened: list[Event] = []
     async with AsyncExitStack() as stack:
-        desks = Desks(House(terms, backend, model, base_url, seed), interrupt, _told(watch, paths))
+        house = House(terms, backend, model, base_url, seed)
+        desks = Desks(house, interrupt, _told(watch, paths, happened))
         await desks.open(stack, seats)
         work = _Work(desks, prices, watch)
-        return await work.hold(round_, query, with_parts(query, parts))
+        report = await work.hold(round_, query, with_parts(query, parts))
+    return attrs.evolve(report, events=tuple(happened))
 
 
 def panel_sync(agents: Panel | Sequence[Member], query: str, **options: Any) -> Report:
@@ -158,11 +161,17 @@ def _context(context: str | Report | Sequence[Report]) -> list[tuple[str, str]]:
     return parts
 
 
-def _told(watch: PanelWatch | None, paths: Mapping[int, str]) -> Callable[[Event], None] | None:
-    """The watch of the conductors, which know of runs alone."""
-    if watch is None:
-        return None
-    return lambda event: watch(PanelEvent(event.kind, event.index, paths[event.index], event.at_s, event))
+def _told(
+    watch: PanelWatch | None, paths: Mapping[int, str], happened: list[Event]
+) -> Callable[[Event], None]:
+    """The watch of the conductors, which know of runs alone; notes what happens."""
+
+    def told(event: Event) -> None:
+        happened.append(event)
+        if watch is not None:
+            watch(PanelEvent(event.kind, event.index, paths[event.index], event.at_s, event))
+
+    return told
 
 
 @attrs.frozen

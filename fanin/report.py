@@ -14,7 +14,7 @@ import attrs
 from fanin.agent_run import AgentRun
 from fanin.stages.combine import combine
 from fanin.stages.grade import grade
-from fanin.values import StoppedBy, Tally, Usage
+from fanin.values import Event, StoppedBy, Tally, Usage
 from fanin.verdict import escape_unprintable
 
 SCHEMA = "fanin.panel/1"
@@ -118,6 +118,8 @@ class Report:
     """What ended the asking; `all`: everybody was asked."""
     panels: tuple[tuple[int, Report], ...] = ()
     """(index, report) of the specialists that are panels or reports themselves."""
+    events: tuple[Event, ...] = attrs.field(default=(), eq=False, repr=False)
+    """What happened on the way, with times, of the whole panel: in no object and in no comparison."""
 
     @property
     def text(self) -> str:

@@ -89,7 +89,7 @@ async def _clustering(votes: Mapping[str, int], answer: Text, judge: _Judge, emb
     forms = {text: answer.form(text) for text in votes}
     cast = {forms[text]: number for text, number in votes.items()}
     if answer.cluster == "judge":
-        groups = await judge.compare(sorted(votes, key=lambda text: (-votes[text], text)))
+        groups = await judge.compare(list(votes))  # in the tally's order, and so in no order of arrival
         in_forms = [[forms[text] for text in group] for group in groups]
         near = likeness_among(list(cast))
         return judge.judging(by="judge", groups=with_medoids(in_forms, cast, near))

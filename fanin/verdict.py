@@ -185,11 +185,15 @@ class Verdict:
         """What the object says of clusters and of the judge."""
         found: dict[str, Any] = {}
         if self.clusters:
-            found["clusters"] = [attrs.asdict(each) for each in self.clusters]
+            found["clusters"] = [
+                {**attrs.asdict(each), "members": list(each.members)} for each in self.clusters
+            ]
             found["semantic_entropy"] = self.semantic_entropy
         if self.judging is not None:
             told = attrs.asdict(self.judging)
             del told["groups"]  # the clusters, word for word
+            if told["selection"] is not None:
+                told["selection"]["shown"] = list(told["selection"]["shown"])
             found["judging"] = told
         return found
 

@@ -105,3 +105,16 @@ def test_the_medoid_is_nearest_to_all_votes() -> None:
     assert medoid_first({"b": 1, "a": 1}, lambda one, other: 0.5) == ("a", "b")
     assert medoid_first({"b": 2, "a": 1}, lambda one, other: 1.0) == ("b", "a")
     assert medoid_first({"b": 2}, near) == ("b",)
+
+
+@given(st.dictionaries(st.sampled_from(_WORDS), st.integers(1, 4), min_size=1))
+def test_the_medoid_has_the_most_likeness_to_all_ballots(votes: dict[str, int]) -> None:
+    near = likeness_among(list(votes))
+    ballots = [text for text, number in votes.items() for _ in range(number)]
+
+    def nearness(text: str) -> float:
+        return sum(near(text, other) for other in ballots)
+
+    first, *others = medoid_first(votes, near)
+    assert sorted([first, *others]) == sorted(votes)
+    assert nearness(first) == pytest.approx(max(map(nearness, votes)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -22,15 +24,19 @@ from virtual_time import LOOPS, costly, run_virtual
 from fanin.batching.engines import Asker, Post
 from fanin.batching.engines.blocks import Order, Told
 from fanin.batching.engines.crew import LOSSES, Worker, WorkerLostError, crew
+from fanin.batching.engines.limiter_actor import ActorStore, SharedPaces
 from fanin.batching.engines.worker import Desk
 from fanin.batching.items import Item
 from fanin.batching.rows import Row
 from fanin.batching.runner import batch
 from fanin.batching.standing import Standing
+from fanin.clock import LoopClock
 from fanin.connecting import Connected
 from fanin.errors import EngineError, FaninError, InputError
 from fanin.limiters import Limiters
 from fanin.policy.budget import Limits
+from fanin.sharing.joint import Joint, Member
+from fanin.sharing.store import Key, StoreError
 from fanin.values import Event, Request
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -329,3 +335,54 @@ def test_ray_is_asked_for_where_it_is_missing(
     ended = Command(monkeypatch, capsys)("batch", "q.txt", "--backend", "fake", "--engine", "ray")
     assert ended.code == 2
     assert "pip install 'fanin[ray]'" in ended.err
+
+
+class LostError(Exception):
+    """Stands for Ray's own errors."""
+
+
+class Actor:
+    """A limiter's actor in this process, as Ray would show it; `lives` is False while it is lost."""
+
+    def __init__(self) -> None:
+        self.paces = SharedPaces()
+        self.lives = True
+
+    @property
+    def exchange(self) -> Actor:
+        return self
+
+    async def remote(self, *what: Any) -> Any:
+        await anyio.sleep(0.002)
+        if not self.lives:
+            raise LostError
+        return self.paces.exchange(*what)
+
+
+def counted(joint: Joint, now_s: float) -> tuple[Joint, int]:
+    """A step that counts its own calls, in a member's name."""
+    member = Member(str(len(joint.members)))
+    return attrs.evolve(joint, members=(*joint.members, member)), len(joint.members)
+
+
+def test_a_limiter_that_begins_anew_is_told_what_was_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=LostError))
+    actor, key = Actor(), Key("account", "m")
+
+    async def looks() -> list[int]:
+        store, clock = ActorStore(actor), LoopClock()
+        seen, counts = Joint("account", "m"), []
+        for look in range(6):
+            if look == 3:
+                actor.lives = False
+                with pytest.raises(StoreError, match="does not answer"):
+                    await store.exchange(key, seen, counted, clock)
+                actor.lives, actor.paces = True, SharedPaces()
+            found = await store.exchange(key, seen, counted, clock)
+            seen = found.joint
+            counts.append(found.result)
+            assert abs(store.ahead_s + clock.now_s() - time.time()) < 60
+        return counts
+
+    assert run_virtual("asyncio", looks) == [0, 1, 2, 3, 4, 5]

@@ -223,9 +223,9 @@ def test_a_key_that_workers_do_not_have_is_told(cluster: tuple[int, str], tmp_pa
         [sys.executable, "-m", "fanin", *words, "--address", cluster[1], "--workers", "1"],
         capture_output=True,
         text=True,
-        env=environment(tmp_path) | {"GROQ_API_KEY": "known to the batch alone"},
+        env=environment(tmp_path) | {"GROQ_API_KEY": "gsk_of_the_batch_alone"},
         check=False,
     )
     assert ended.returncode == 5
     assert "GROQ_API_KEY is not set" in ended.stderr
-    assert "known to" not in ended.stdout + ended.stderr
+    assert "gsk_of" not in ended.stdout + ended.stderr

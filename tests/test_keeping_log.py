@@ -92,9 +92,19 @@ def test_no_key_lands_in_it(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
         assert secret.encode() not in log.path.read_bytes()
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "\0", "\x1b[31m", "\u202e", "a" * 100_000])
+def test_whatever_is_asked_can_be_kept_and_listed(log: Log, odd: str) -> None:
+    verdict = a_vote(f"Is {odd} odd?", f"{odd}\nAnswer: yes")
+    found = recount(log.find(log.keep(verdict)))
+    assert found.to_json() == verdict.to_json()
+    assert log.entries()[0].question.startswith("Is ")
+
+
 def test_what_is_removed_is_gone(log: Log) -> None:
-    gone, stays = log.keep(a_vote()), log.keep(a_vote())
+    gone, stays = log.keep(a_vote("Is it about me?")), log.keep(a_vote())
+    assert b"about me" in log.path.read_bytes()
     assert log.remove(gone) == gone
+    assert b"about me" not in log.path.read_bytes()
     assert [entry.id for entry in log.entries()] == [stays]
     with pytest.raises(RecordError, match=f"no run '{gone}' is kept"):
         log.find(gone)

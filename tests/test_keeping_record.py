@@ -15,10 +15,15 @@ from strategies_kept import verdicts, votes
 from strategies_votes import Plain
 
 import fanin
+from fanin.calibration import Calibration
 from fanin.errors import InputError, RecordError
+from fanin.judging import judged
 from fanin.keeping.answer_types import OWN, ForeignAnswer, answer_of, answer_to_plain
 from fanin.keeping.plain import Misfit, from_plain, to_plain
-from fanin.keeping.record import Record, read_record, record_of, record_text, scrubbed
+from fanin.keeping.record import KeptVote, Record, read_record, record_of, record_text, scrubbed
+from fanin.policy.calibrating import Past, Shape
+from fanin.policy.weighing import Record as Voted
+from fanin.policy.weighing import Weights
 from fanin.recounting import recount
 from fanin.taping.scrub import Scrubber
 from fanin.values import Completion, Run, Sample
@@ -91,7 +96,11 @@ def test_analyses_panels_and_votes_over_analyses_are_kept_whole() -> None:
         agents, "Is it so?", backend=fanin.Fake(["yes", "Answer: no", "!500", "Mixed."]), retries=0
     )
     assert report.tally is not None
-    assert recount(kept(report)).to_json() == report.to_json()
+    again = recount(kept(report))
+    assert again.to_json() == report.to_json()
+    assert isinstance(again, fanin.Report)
+    assert again.events == report.events
+    assert {event.kind for event in again.events} == {"asked", "answered", "failed"}
 
 
 TOLD: list[tuple[fanin.Answer, list[str], dict[str, Any]]] = [
@@ -140,6 +149,26 @@ def test_what_was_sent_and_what_came_stands_in_it() -> None:
     assert [event.kind for event in tier.events if event.wait_s] == ["retry"]
     assert {run.seed for run in tier.runs} == {run.seed for run in verdict.basis.runs}
     assert record.decided.outcome == verdict.outcome
+
+
+def test_calibrations_are_kept_with_the_run_that_they_judged() -> None:
+    verdict = a_vote("yes", "no", "yes")
+    assert verdict.basis is not None
+    weights = Weights("labels", 2.0, (Voted((verdict.models[0], ""), 90.0, 100.0),))
+    shapes = {Shape((2, 1), 0): Past(50.0, 41.0)}
+    file = Calibration("yes/no", verdict.models, 3, 300, shapes, weights)
+    weighed = judged(verdict, [verdict.basis.plan], weights=(file,))
+    assert "Weighted, the answer is the same." in weighed.advice
+    assert recount(kept(weighed)).to_json() == weighed.to_json()
+    calibrated = judged(verdict, [verdict.basis.plan], calibrations=(file,))
+    assert (calibrated.confidence_kind, calibrated.confidence) == (
+        "calibrated",
+        pytest.approx(0.82, abs=0.02),
+    )
+    assert recount(kept(calibrated)).to_json() == calibrated.to_json()
+    damaged = attrs.evolve(kept(calibrated).vote or KeptVote(()), calibrations=("{}",))
+    with pytest.raises(RecordError, match="run 0123456789: it is no calibration file"):
+        recount(attrs.evolve(kept(calibrated), vote=damaged))
 
 
 def test_a_key_never_stands_in_it() -> None:
@@ -263,11 +292,38 @@ def test_fields_that_are_not_known_are_passed_by_and_missing_ones_have_their_def
         from_plain(Run, {"index": 1})
 
 
+DECIDED = (
+    *(
+        "outcome",
+        "answer",
+        "grade",
+        "confidence",
+        "votes",
+        "runs",
+        "ballots",
+        "failures",
+        "usage",
+        "cost_usd",
+    ),
+    *("success", "final_answer", "focused_answer", "steps", "report", "missing", "tally"),
+)
+
+
 @pytest.mark.parametrize("kind", ["vote", "cascade", "analysis", "panel"])
 def test_records_of_the_first_version_stay_readable(kind: str) -> None:
-    """`scripts/record` does not make these files again: they are what the first version wrote."""
-    text = (GOLDEN / f"fanin.run-1-{kind}.json").read_text("ascii").rstrip("\n")
+    """These files are never made again: they are what the first version wrote, and what was decided."""
+    text = (GOLDEN / f"fanin.run-1-{kind}.json").read_text("ascii")
     record = read_record(text, kind)
-    assert record_text(record) == text
-    expected = (GOLDEN / f"fanin.run-1-{kind}.object.json").read_text("utf-8").rstrip("\n")
-    assert recount(record).to_json() == expected
+    assert holds(json.loads(record_text(record)), json.loads(text))
+    expected = json.loads((GOLDEN / f"fanin.run-1-{kind}.object.json").read_text("utf-8"))
+    found = json.loads(recount(record).to_json())
+    assert {name: found.get(name) for name in DECIDED} == {name: expected.get(name) for name in DECIDED}
+
+
+def holds(whole: Any, part: Any) -> bool:
+    """Whether all that stands in `part` stands in `whole`: members may have been added."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(holds(whole.get(key), part[key]) for key in part)
+    if isinstance(part, list):
+        return isinstance(whole, list) and len(whole) == len(part) and all(map(holds, whole, part))
+    return bool(whole == part)

@@ -134,6 +134,20 @@ def test_a_clock_that_goes_back_is_held_where_it_was() -> None:
     assert back.history.last_s == 100.0
 
 
+def test_tickets_that_were_taken_ahead_of_their_time_do_not_count_before_it() -> None:
+    """Another process may have taken them for moments to come when a refusal arrives."""
+    pace, first = pacing.sent(Pace(), Load(), 0.0)
+    plain, second = pacing.sent(pace, Load(), 0.01)
+    ahead = plain
+    for number in range(5):
+        ahead, _ = pacing.sent(ahead, Load(), 0.1 + number / 100)
+    told = Refusal(0.5, True, "requests", 1, 1, 1)
+    held = pacing.refused(ahead, second, (), told, 0.02)
+    alone = pacing.refused(plain, second, (), told, 0.02)
+    assert held.probes[0].rates == alone.probes[0].rates
+    assert first.number == 1
+
+
 def test_a_server_error_never_touches_the_gate() -> None:
     pace, ticket = pacing.sent(Pace(), Load(), 0.0)
     refused = pacing.refused(pace, ticket, (), Refusal(5.0), 1.0)

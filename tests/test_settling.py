@@ -17,6 +17,7 @@ from standin import StandIn, chat
 from virtual_time import LOOPS, costly, run_virtual
 
 from fanin import Agent, Interrupt, Price, Text, Verdict, batch, vote
+from fanin.backend import Capabilities
 from fanin.clusters import semantic_entropy
 from fanin.errors import CallError, InputError
 from fanin.keeping.record import read_record, record_of, record_text
@@ -108,6 +109,7 @@ def test_the_judge_s_calls_are_counted_priced_and_told(loop: str) -> None:
     verdict = held(answers, scripted, loop, price=prices)
     calls = judged(scripted, 3)
     assert [call.model for call in calls] == [JUDGE] * 3
+    assert [call.index for call in calls] == [3, 4, 5]
     assert {call.temperature for call in calls} == {0.0}
     assert sum(event.kind == "asked" for event in verdict.events) == 6
     assert verdict.usage == Usage(6 * 3, 6 * 1)
@@ -421,10 +423,12 @@ def test_the_object_has_clusters_only_where_texts_were_clustered() -> None:
     assert not {"clusters", "semantic_entropy", "judging"} & set(plain)
     found = held(["a dog", "one dog"], backend(["a dog", "one dog"])).to_dict()
     assert found["clusters"] == [
-        {"representative": "a dog", "members": ("a dog", "one dog"), "votes": 2, "share": 1.0}
+        {"representative": "a dog", "members": ["a dog", "one dog"], "votes": 2, "share": 1.0}
     ]
     assert found["semantic_entropy"] == 0.0
     assert found["judging"]["calls"] == 1
+    picked, _ = chosen("Answer: 1")
+    assert picked.to_dict() == json.loads(picked.to_json())
 
 
 def test_a_function_of_one_s_own_runs_beside_the_event_loop() -> None:
@@ -533,3 +537,24 @@ def test_a_judged_vote_is_taped_and_replayed_to_the_same_bytes(loop: str, tmp_pa
 
 def run_loop(loop: str, function: Callable[[], Any]) -> Any:
     return anyio.run(function, backend=loop)
+
+
+def test_a_share_is_of_all_runs_that_count() -> None:
+    answers = ["a dog", "a cat", "", ""]
+    verdict = held(answers, backend(answers), quorum=1)
+    assert verdict.runs.spoiled == 2
+    assert [each.share for each in verdict.clusters] == [0.25, 0.25]
+    assert verdict.semantic_entropy == pytest.approx(math.log(2), abs=1e-8)
+
+
+def test_the_judge_s_listed_price_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {"small": Price(1, 1), JUDGE: Price(1000, 0)}
+
+    def listed_prices(name: str, url: str | None, models: Sequence[str]) -> dict[str, Price]:
+        return {model: listed[model] for model in models}
+
+    monkeypatch.setattr("fanin.price_table.listed_prices", listed_prices)
+    scripted = backend(["a dog", "a cat"])
+    scripted.capabilities = Capabilities(limited=False, http=True)
+    verdict = held(["a dog", "a cat"], scripted)
+    assert verdict.cost_usd == pytest.approx((2 * 4 + 3 * 1000) / 1e6)

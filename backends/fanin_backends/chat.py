@@ -216,6 +216,7 @@ class ChatBackend:
 
     async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
         """The models given, or the provider's default."""
+        self._connections.make_ready()
         return models or (self._dialect.default_model,)
 
     async def complete(self, request: Request) -> Completion:

@@ -196,6 +196,7 @@ class OllamaBackend:
 
         Raises FaninError with the list where there are several, CallError where none can be had.
         """
+        self._connections.make_ready()
         if models:
             return models
         if self._replaying:

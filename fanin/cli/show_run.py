@@ -117,6 +117,7 @@ def _analysis(analysis: Analysis, *, verbose: bool) -> Iterator[str]:
     if analysis.final_answer is not None:
         yield analysis.final_answer
     yield f"answer: {analysis.focused_answer or analysis.problem}"
+    yield from _events(analysis.events, verbose=verbose)
 
 
 def _panel(report: Report, *, verbose: bool) -> Iterator[str]:
@@ -125,6 +126,7 @@ def _panel(report: Report, *, verbose: bool) -> Iterator[str]:
         yield f"{run.name} ({run.model}): {run.answer or run.status}"
         yield said if verbose else f"    {one_line(said, 160)}"
     yield report.text
+    yield from _events(report.events, verbose=verbose)
 
 
 def _minority(record: Record, kept: Kept) -> Iterator[str]:

@@ -150,8 +150,9 @@ class Log:
         return read_record(text, f"run {id_}")
 
     def remove(self, run: str) -> str:
-        """Removes the run that `find` would find; gives its id."""
+        """Removes the run that `find` would find, from the disk too; gives its id."""
         with self._open() as log, log:
+            log.execute("PRAGMA secure_delete = ON")
             log.execute("BEGIN IMMEDIATE")
             place, id_ = self._place(log, run)
             log.execute("DELETE FROM records WHERE place = ?", (place,))

@@ -84,22 +84,36 @@ def _reader(kind: Any) -> Read:
 def _exactly(wanted: str, fits: Callable[[Any], bool]) -> Read:
     def read(value: Any) -> Any:
         if not fits(value):
-            shown = repr(value)
-            shown = shown if len(shown) < 60 else f"{shown[:57]}..."
-            raise Misfit(f" is {shown}, not {wanted}")
+            raise _misfit(value, wanted)
         return value
 
     return read
 
 
+def _of(wanted: str, *kinds: type) -> Read:
+    """JSON gives values of these very types, and `true` is no number."""
+
+    def read(value: Any) -> Any:
+        if type(value) not in kinds:
+            raise _misfit(value, wanted)
+        return value
+
+    return read
+
+
+def _misfit(value: Any, wanted: str) -> Misfit:
+    shown = repr(value)
+    return Misfit(f" is {shown if len(shown) < 60 else shown[:57] + '...'}, not {wanted}")
+
+
 _SIMPLE: dict[Any, Read] = {
-    str: _exactly("a text", lambda value: isinstance(value, str)),
-    bool: _exactly("true or false", lambda value: isinstance(value, bool)),
-    int: _exactly("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    float: _exactly("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    str: _of("a text", str),
+    bool: _of("true or false", bool),
+    int: _of("a whole number", int),
+    float: _of("a number", int, float),
 }
-_a_list = _exactly("a list", lambda value: isinstance(value, list))
-_an_object = _exactly("an object", lambda value: isinstance(value, dict))
+_a_list = _of("a list", list)
+_an_object = _of("an object", dict)
 
 
 def _answer(value: Any) -> Any:

@@ -3,8 +3,8 @@
 For each scenario and client: the makespan over the ideal (the least time the limits allow, and one median
 answer), the makespan over what somebody told the limits needs with the same luck, refusals for each
 answer, requests lost, and CPU of an answer. Medians over the rounds; what is lost is the worst of them.
-In virtual time (the default) no socket is opened and the two processes of `two-processes` share nothing;
-with `--real` every client is a process, and the count is the server's own.
+In virtual time (the default) no socket is opened, and fanin's two processes of `two-processes` share a store
+in memory; with `--real` every client is a process, and the count is the server's own.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from limits_jobs import TRIP_S, Asked
 from fanin.backend import Backend
 from fanin.conductor import Conductor
 from fanin.limiters import SHARED, Limiters
+from fanin.sharing.store import Store
 from fanin.terms import Terms
 from fanin.values import Message, Request, Sample
 
@@ -50,6 +51,8 @@ class Surroundings:
     url: str = "http://127.0.0.1:9"
     key: str = "k"
     provider: Provider | None = None
+    store: Store | None = None
+    """What fanin's processes share their pace through, where the time is virtual."""
 
 
 class VirtualWire:
@@ -138,7 +141,8 @@ async def fanin(around: Surroundings) -> Call:
     """One conductor over one backend, as a vote has it, told nothing."""
     backend: Backend
     if around.provider is not None:
-        backend, limiters = LimitedBackend(around.provider, trip_s=TRIP_S), Limiters()
+        backend = LimitedBackend(around.provider, trip_s=TRIP_S)
+        limiters = Limiters(lambda pace: around.store)
     else:
         from fanin_backends.openai import open_backend
 

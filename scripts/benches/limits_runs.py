@@ -28,6 +28,7 @@ import limited_server
 from limited_provider import LimitedBackend, Limits, Offer, Provider
 from limits_clients import CLIENTS, HttpWire, Surroundings, VirtualWire, all_at_once, conducted
 from limits_jobs import SCENARIOS, Asked, Scenario
+from shared_store import MemoryStore
 from virtual_time import VirtualLoop
 
 from fanin.limiters import Limiters
@@ -104,7 +105,8 @@ def summed_up(
 
 
 def run_virtually(name: str, scenario: Scenario) -> Came:
-    """A run in which no time passes. Of several processes each has limiters of its own."""
+    """A run in which no time passes. Of several processes each has limiters of its own; fanin's share a
+    store in memory."""
     provider = Provider(scenario.offer)
     done: dict[int, float] = {}
     failed: dict[int, str] = {}
@@ -112,7 +114,8 @@ def run_virtually(name: str, scenario: Scenario) -> Came:
 
     async def main() -> tuple[float, float]:
         wire = VirtualWire(provider, scenario.timeout_s)
-        around = Surroundings(limits_of(scenario), scenario.timeout_s, wire, provider=provider)
+        store = MemoryStore() if scenario.parts > 1 else None
+        around = Surroundings(limits_of(scenario), scenario.timeout_s, wire, provider=provider, store=store)
         calls = [await CLIENTS[name](around) for _ in range(scenario.parts)]
         began_s, cpu_s = anyio.current_time(), time.process_time()
 

@@ -151,7 +151,11 @@ class Crew:
             except EngineError as error:
                 self._give_up(seat, error)
                 return
-        self._give_up(seat, EngineError("A worker was lost again and again, and did no call between."))
+        error = EngineError(
+            "A worker was lost again and again, and did no call between.",
+            mend="What is done is in the journal: --resume goes on.",
+        )
+        self._give_up(seat, error)
 
     async def _work(self, seat: _Seat) -> None:
         """Hands it orders and hears what it tells, until it is lost."""

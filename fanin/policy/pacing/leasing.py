@@ -91,9 +91,11 @@ def leased(
     for load in loads:
         outlook = paces.outlook(whole, load)
         horizon_s = min(HORIZON_S if tickets else REACH_S, reach_s(outlook, in_turn=in_turn))
-        if outlook.at_s - now_s > horizon_s + SAME_S:
+        # In the order of their times, even after what others took under limits that hold no more.
+        at_s = max(now_s, outlook.at_s, whole.history.last_s)
+        if at_s - now_s > horizon_s + SAME_S:
             break
-        whole, ticket = paces.sent(whole, load, max(now_s, outlook.at_s))
+        whole, ticket = paces.sent(whole, load, at_s)
         tickets.append(ticket)
     taken = Booked(booked.pace, (*booked.ahead, *tickets))
     return brought(taken, now_s), tuple(tickets)

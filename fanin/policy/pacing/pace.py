@@ -137,10 +137,9 @@ def outlook(pace: Pace, load: Load) -> Outlook:
         if ready_s > at_s:
             at_s, why = ready_s, bucket.name
     for probe in pace.probes:
-        if _active(pace, probe):
-            ready_s = probe.ready_s(load.of(probe.unit)) + (margin_s if probe.phase == "hold" else 0.0)
-            if ready_s > at_s:
-                at_s, why = ready_s, "probing"
+        ready_s = probe.ready_s(load.of(probe.unit)) + (margin_s if probe.phase == "hold" else 0.0)
+        if ready_s > at_s and _active(pace, probe):
+            at_s, why = ready_s, "probing"
     return Outlook(at_s, why)
 
 
@@ -243,7 +242,8 @@ def _hit(pace: Pace, ticket: Ticket, refusal: Refusal, now_s: float) -> Pace:
             Hit(
                 sent_s=ticket.sent_s,
                 now_s=now_s,
-                spent=(pace.history.total - pace.refused).of(unit),
+                # Tickets may be taken ahead of their time: those do not count yet.
+                spent=(pace.history.until(now_s) - pace.refused).of(unit),
                 requested=ticket.load.of(unit),
                 wait_s=refusal.wait_s,
                 exact=refusal.exact,
