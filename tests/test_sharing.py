@@ -178,9 +178,13 @@ def test_nobody_takes_more_than_a_horizon_ahead(script: list[Turn]) -> None:
 
 
 def test_while_a_limit_is_found_out_next_to_nothing_is_taken_ahead() -> None:
-    _, tickets = exchanged(NEW, Visit(Member("a"), (), (Load(),) * 50), 1000.0)
-    assert 4 <= len(tickets) <= 6
-    assert tickets[-1].sent_s <= 1000.0 + PROBING_S + SAME_S
+    joint, taken = NEW, list[Ticket]()
+    for _ in range(50):
+        joint, tickets = exchanged(joint, Visit(Member("a"), (), (Load(),) * 50), 1000.0)
+        assert len(tickets) <= 1
+        taken += tickets
+    assert 4 <= len(taken) <= 6
+    assert taken[-1].sent_s <= 1000.0 + PROBING_S + SAME_S
 
 
 def test_a_ticket_that_is_given_back_before_its_time_was_never_taken() -> None:

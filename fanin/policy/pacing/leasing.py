@@ -5,6 +5,9 @@
 | a limit that is known | `HORIZON_S`, or `REACH_S` for the first |
 | a limit that is being found out | `PROBING_S`: a refusal may change everything |
 
+While it is not found yet, one look takes one request: a process that is late with all it does must not
+take what it is late with at once.
+
 Who is in turn, since all others that wait were served later, reaches farther, so that nobody is starved
 by one who looks more often; and what a member takes with it when it crashes is a horizon's worth.
 
@@ -89,6 +92,8 @@ def leased(
     booked = brought(booked, now_s)
     whole, tickets = booked.whole, list[Ticket]()
     for load in loads:
+        if tickets and paces.seeking(whole):
+            break
         outlook = paces.outlook(whole, load)
         horizon_s = min(HORIZON_S if tickets else REACH_S, reach_s(outlook, in_turn=in_turn))
         # In the order of their times, even after what others took under limits that hold no more.

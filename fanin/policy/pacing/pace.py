@@ -143,6 +143,11 @@ def outlook(pace: Pace, load: Load) -> Outlook:
     return Outlook(at_s, why)
 
 
+def seeking(pace: Pace) -> bool:
+    """Whether a limit that holds requests is still being looked for."""
+    return any(probe.phase != "hold" and _active(pace, probe) for probe in pace.probes)
+
+
 def _active(pace: Pace, probe: Probe) -> bool:
     """Whether the probe holds anybody: the start only where nothing better is known."""
     if probe.phase != "start":
