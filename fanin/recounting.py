@@ -135,8 +135,9 @@ def _tier(tier: KeptTier, change: Change, prices: Prices, where: str) -> Verdict
     outcomes: list[Outcome] = sorted([*tier.samples, *tier.failures], key=lambda outcome: outcome.index)
     stopped, remarks, cancelled = tier.stopped, list(tier.remarks), tier.cancelled
     if change.stop is not None:
+        asked = len(outcomes)
         outcomes, stopped, remarks = _ended(plan, runs, outcomes, tier.stopped, change.stop)
-        cancelled = min(cancelled, plan.runs - len(outcomes))
+        cancelled = cancelled if len(outcomes) == asked else 0
     try:
         gathered = gather(outcomes, plan.runs, cancelled)
     except ValueError as problem:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from virtual_time import LOOPS, costly, run_virtual
 
 from fanin.batching.engines import Asker, Post
-from fanin.batching.engines.blocks import Order, Told
+from fanin.batching.engines.blocks import Order, Told, Warned
 from fanin.batching.engines.crew import LOSSES, Worker, WorkerLostError, crew
 from fanin.batching.engines.limiter_actor import ActorStore, SharedPaces
 from fanin.batching.engines.worker import Desk
@@ -32,7 +32,7 @@ from fanin.batching.runner import batch
 from fanin.batching.standing import Standing
 from fanin.clock import LoopClock
 from fanin.connecting import Connected
-from fanin.errors import EngineError, FaninError, InputError
+from fanin.errors import EngineError, FaninError, InputError, SharedPaceWarning
 from fanin.limiters import Limiters
 from fanin.policy.budget import Limits
 from fanin.sharing.joint import Joint, Member
@@ -79,6 +79,9 @@ class WorkerHere(Worker):
         await anyio.sleep(0.001)
         if not self._alive:
             raise WorkerLostError
+
+    def warn(self, text: str) -> None:
+        self._desk.tell(Warned(text))
 
     def die(self) -> None:
         self._alive = False
@@ -258,6 +261,19 @@ def test_what_a_worker_cannot_do_is_a_bad_row(loop: str) -> None:
     assert [row.error for row in rows] == ["it is broken", None]
 
 
+@both_loops
+def test_what_a_worker_warns_of_is_said_here(loop: str) -> None:
+    class Uneasy(EngineHere):
+        async def _kill(self, at_s: float, which: int) -> None:
+            await anyio.sleep(at_s)
+            self.workers[which].warn("each keeps to its part of the pace")
+
+    backend = Scripted(odd, latency_s=lambda request: 1.0, limited=False)
+    with pytest.warns(SharedPaceWarning, match="its part"):
+        rows, _ = done(items(3), backend, Uneasy(backend, 1, [(0.7, 0)]), loop, runs=1)
+    assert len(rows) == 3
+
+
 class Unfit(WorkerHere):
     async def begin(self) -> None:
         await anyio.sleep(0.1)
@@ -290,7 +306,7 @@ def test_one_worker_that_can_work_is_enough(loop: str, fit: int) -> None:
 @both_loops
 def test_a_worker_that_dies_again_and_again_is_given_up(loop: str) -> None:
     backend = Scripted(odd, latency_s=lambda request: 10.0, limited=False)
-    engine = EngineHere(backend, 1, [(n * 2.0, 0) for n in range(1, 9)])
+    engine = EngineHere(backend, 1, [(n * 3.0, 0) for n in range(1, 30)])
     with pytest.raises(EngineError, match="again and again"):
         done(items(3), backend, engine, loop, runs=1)
     assert engine.workers[0].begun == LOSSES

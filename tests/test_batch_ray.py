@@ -180,6 +180,8 @@ def test_the_limiter_is_killed_and_the_workers_keep_to_their_parts(
             os.kill(limiter, signal.SIGKILL)
             _, err = running.communicate()
     assert running.returncode == 0, err
+    assert f"each of {WORKERS} keeps to its part of the pace" in err
+    assert "the pace is shared again" in err
     job.check_rows()
     job.check_pace()
     assert len(job.count.admitted_s) == 1000

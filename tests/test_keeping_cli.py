@@ -268,6 +268,9 @@ def test_a_journal_of_a_batch_recounts_to_its_rows(run: Command) -> None:
     again = [json.loads(line) for line in run(*words, "--runs", "4", "--json").out.splitlines()]
     assert [row.pop("id") for row in again] == ["1", "2", "3"]
     assert sorted(again, key=str) == sorted(rows, key=str)
+    with Path("questions.txt").open("a") as file:
+        file.write("Is it so?\n")  # a third time, which the batch was not asked
+    assert len(run(*words, "--runs", "4").out.splitlines()) == 3
     otherwise = run(*words, "--runs", "4", "--quorum", "2", "--rule", "ahead:2", "--json").out.splitlines()
     assert {json.loads(line)["stopped"]["rule"] for line in otherwise} == {"ahead:2"}
     wrong = run(*words, "--runs", "4", "--temperature", "1.5")
@@ -281,6 +284,13 @@ def test_rows_of_a_batch_are_counted_again(run: Command) -> None:
     assert [row["votes"] for row in again] == [row["votes"] for row in rows]
     counted = run("recount", "rows.jsonl", "--answer", "yes/no")
     assert (counted.code, len(counted.out.splitlines())) == (0, 3)
+
+
+def test_several_votes_end_with_1_where_one_gave_nothing(run: Command) -> None:
+    lines = [{"samples": [{"answer": answer}]} for answer in ("yes", None, "no")]
+    Path("votes.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    ended = run("recount", "votes.jsonl")
+    assert (ended.code, ended.out.splitlines()) == (1, ["1  yes  (low)", "2  failed  (none)", "3  no  (low)"])
 
 
 def test_a_journal_is_read_while_nobody_has_to_stop(run: Command) -> None:

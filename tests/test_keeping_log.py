@@ -139,6 +139,8 @@ def test_an_id_that_is_not_there_or_means_several_says_what_may_be_meant(log: Lo
         log.find("abcdefgh11")
     with pytest.raises(RecordError, match="fanin runs list tells"):
         log.find("~~~")
+    log.add(with_id(record, "00000000zz"))
+    assert log.find("0000").id == "00000000zz"
     log.add(with_id(record, "abcdefgh"))
     assert log.find("abcdefgh").id == "abcdefgh"
 
@@ -209,6 +211,12 @@ def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LogError, match="it cannot be used: "):
         Log(tmp_path / "file" / "home").keep(a_vote())
+
+
+def test_an_id_that_is_taken_is_not_given_twice(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = iter(["first00000", "first00000", "second0000"])
+    monkeypatch.setattr(the_log, "_new_id", lambda: next(ids))
+    assert [log.keep(a_vote()), log.keep(a_vote())] == ["first00000", "second0000"]
 
 
 @pytest.mark.slow

@@ -151,6 +151,14 @@ def test_what_was_sent_and_what_came_stands_in_it() -> None:
     assert record.decided.outcome == verdict.outcome
 
 
+def test_the_cost_and_the_models_are_those_that_were_told() -> None:
+    verdict = a_vote("yes", "no", "yes", price={"yes": fanin.Price(9, 9), None: fanin.Price(0.15, 0.6)})
+    assert verdict.cost_usd
+    assert recount(kept(verdict)).to_json() == verdict.to_json()
+    unnamed = attrs.evolve(verdict, models=())  # as where the list of models could not be had
+    assert recount(kept(unnamed)).to_json() == unnamed.to_json()
+
+
 def test_calibrations_are_kept_with_the_run_that_they_judged() -> None:
     verdict = a_vote("yes", "no", "yes")
     assert verdict.basis is not None

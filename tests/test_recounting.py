@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from command import Command
 from hypothesis import given, settings
@@ -18,7 +19,12 @@ from fanin.errors import FaninError, InputError, RecordError
 from fanin.keeping.dissent import minority, still_open
 from fanin.keeping.record import Record, read_record, record_of, record_text
 from fanin.keeping.sources import records_of
+from fanin.keeping.tapes import taped_vote
 from fanin.recounting import recount
+from fanin.stages.conclude import conclude
+from fanin.stages.gather import gather
+from fanin.taping.storage import load
+from fanin.values import Stopped
 from fanin.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent
@@ -135,6 +141,20 @@ def test_the_answers_of_a_panel_and_of_an_analysis_are_read_as_another_type() ->
         recount(kept(report), answer=fanin.Number())
 
 
+def test_runs_that_a_rule_would_not_have_asked_were_never_called_back() -> None:
+    verdict = voted(["yes"] * 5)
+    assert verdict.basis is not None
+    gathered = gather(verdict.basis.gathered.samples[:4], 5, cancelled=1)
+    stopped = Stopped("rule", "decided")
+    cut = conclude(verdict.basis.plan, verdict.basis.runs, gathered, stopped=stopped, backend="fake")
+    assert decided(kept(cut)).runs.cancelled == 1
+    sooner = decided(kept(cut), stop="ahead:2").runs
+    assert (sooner.valid, sooner.cancelled, sooner.unasked) == (2, 0, 3)
+    later = decided(kept(cut), stop="ahead:5")
+    assert (later.runs.cancelled, later.stopped.by) == (1, "rule")
+    assert "ahead:5 is not satisfied by the 4 runs that there are." in later.advice
+
+
 # Tapes and files of votes
 
 
@@ -160,6 +180,15 @@ def test_a_tape_recounted_is_the_tape_replayed(
     assert replayed.out
     assert recounted.out == replayed.out
     assert recounted.code == replayed.code
+
+
+def test_what_a_model_refused_is_told_of_a_tape_too() -> None:
+    path = str(ROOT / "cassettes" / "demo.json")
+    recording = load(path)
+    refused = attrs.evolve(recording, refused={recording.models[0]: ("temperature",)})
+    verdict = decided(taped_vote(refused, path, None))
+    assert "Asked without temperature, which is refused by" in verdict.advice
+    assert {cast.temperature for cast in verdict.ballots} == {None}
 
 
 def test_a_tape_of_something_else_than_one_vote_is_refused() -> None:
@@ -295,14 +324,18 @@ def test_the_minority_report_says_who_dissents_and_why() -> None:
     ],
 )
 def test_what_silent_runs_could_have_changed(replies: list[str], told: str) -> None:
-    assert told in still_open(voted(replies), None)
+    assert told in still_open(voted(replies))
+
+
+def test_runs_that_a_rule_spared_could_have_changed_nothing() -> None:
+    assert "Every run that counts cast a vote" in still_open(voted(["yes"] * 5, stop="decided"))
 
 
 @given(SCRIPTS)
 @settings(max_examples=10)
 def test_what_could_have_changed_is_what_a_vote_would_have_come_to(replies: list[str]) -> None:
     verdict = voted(replies)
-    told = still_open(verdict, None)
+    told = still_open(verdict)
     silent = [reply in ("dunno", "!500") for reply in replies]
     could = {
         (came.outcome, came.answer)

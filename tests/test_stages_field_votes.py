@@ -139,6 +139,23 @@ def test_items_without_a_key_are_aligned_by_what_they_share() -> None:
     assert found.fields["/lines/1/pieces"].votes == {"2": 2, "7": 1}
 
 
+def test_items_share_a_value_where_its_normal_form_is_one() -> None:
+    found = polled(
+        BY_LIKENESS,
+        [invoice(lines=[line("a", 1), line("b", 2)]), invoice(lines=[line("B.", 9), line("x", 8)])],
+    )
+    assert found.fields["/lines/1/pieces"].votes == {"2": 1, "9": 1}
+
+
+def test_the_first_items_of_a_tuple_are_aligned_by_their_place() -> None:
+    schema = {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]}
+    found = polled(Json(schema), [["x", 1], ["x", 1, "more"], ["y", 1], ["x"], ["x", 2]])
+    assert found.document == ["x", 1]
+    assert found.fields["/0"].votes == {"x": 4, "y": 1}
+    assert found.fields["/1"].votes == {"1": 3, "2": 1}
+    assert found.tallies["/1"].runs.valid == 5
+
+
 def test_a_key_that_comes_twice_is_told_apart_by_the_time_it_comes() -> None:
     twice = invoice(lines=[line("a", 1), line("a", 2)])
     assert polled(BY_SKU, [twice] * 3).document == twice
@@ -157,6 +174,7 @@ def test_an_item_that_is_one_of_several_as_good_is_null_with_its_reason() -> Non
     found = polled(BY_SKU, [invoice(tags=tags) for tags in (["a", "b"], ["a", "c"], ["a", "d"])])
     assert found.document["tags"] == ["a", None]
     assert found.fields["/tags/1"].reason == "a tie: 3 items that 1 of 3 lists have, and room for 1"
+    assert (found.fields["/tags/1"].confidence, found.fields["/tags/1"].grade) == (0.0, "none")
     assert found.decided, "tags are not required"
 
 
@@ -202,6 +220,12 @@ def test_a_key_that_comes_twice_spoils_only_itself() -> None:
     found = poll([choice], whole, answer)
     assert found.document == {"x": None, "y": 5}
     assert "the key comes twice, with two values" in str(found.fields["/x"].reason)
+    both = answer.read('{"x": 1, "y": "5", "x": 2}', ())
+    assert isinstance(both, str)
+    assert {place for place, field in poll([both], whole, answer).fields.items() if field.reason} == {
+        "/x",
+        "/y",
+    }
 
 
 def test_winners_that_do_not_go_together_are_null() -> None:
@@ -214,7 +238,10 @@ def test_winners_that_do_not_go_together_are_null() -> None:
     documents = [{"low": 5, "high": 6}, {"low": 5, "high": 7}, {"low": 0, "high": 1}, {"low": 2, "high": 1}]
     found = polled(Json(schema), documents)
     assert found.document is None
-    assert found.fields[""].outcome == "invalid"
+    whole = found.fields[""]
+    assert (whole.outcome, whole.grade, whole.confidence) == ("invalid", "none", 0.0)
+    assert (whole.answer, whole.votes) == (None, {})
+    assert str(whole.reason).startswith("beside the other fields it is not valid: ")
     assert not found.decided
 
 
@@ -244,6 +271,7 @@ def test_each_label_has_its_own_vote(chosen: list[set[str]]) -> None:
         yes = sum(label in one for one in chosen)
         field = found.fields[f"/{label}"]
         assert field.votes.get("true", 0) == yes
+        assert field.required
         if 2 * yes != len(chosen):
             assert field.answer is (2 * yes > len(chosen))
         else:

@@ -150,4 +150,4 @@ def _minority(record: Record, kept: Kept) -> Iterator[str]:
             heats = "; ".join(f"{heat:g}: {mine} of {all_}" for heat, mine, all_ in one.temperatures)
             yield f"  by temperature: {heats}"
         yield from (f"  {one_line(text, 1000)}" for text in one.reasons)
-    yield still_open(kept, record.vote.tiers[-1].plan.quorum)
+    yield still_open(kept)

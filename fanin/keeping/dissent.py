@@ -55,10 +55,10 @@ def _dissent(choice: str, votes: int, valid: Sequence[Ballot], most_reasons: int
     )
 
 
-def still_open(verdict: Verdict, quorum: int | None) -> str:
+def still_open(verdict: Verdict) -> str:
     """What the runs that cast no vote could have changed, had they all said one thing; one sentence.
 
-    `quorum` is the plan's. Runs that a satisfied stop rule spared are no part of it.
+    Runs that a satisfied stop rule spared are no part of it.
     """
     runs = verdict.runs
     spared = runs.cancelled + runs.unasked if verdict.stopped.by == "rule" else 0
@@ -66,7 +66,7 @@ def still_open(verdict: Verdict, quorum: int | None) -> str:
     if not silent:
         return "Every run that counts cast a vote, so nothing was left open."
     who = f"{count(silent, 'run')} cast no vote ({endings(runs)})"
-    outcomes = [(choice, _with(verdict, choice, silent, quorum)) for choice in (*verdict.votes, None)]
+    outcomes = [(choice, _with(verdict, choice, silent)) for choice in (*verdict.votes, None)]
     changed = [
         f"{_named(choice)}, {_told(tally)}"
         for choice, tally in outcomes
@@ -80,7 +80,7 @@ def still_open(verdict: Verdict, quorum: int | None) -> str:
     return f"{who}. They could have changed neither the answer nor its grade."
 
 
-def _with(verdict: Verdict, choice: str | None, more: int, quorum: int | None) -> Tally:
+def _with(verdict: Verdict, choice: str | None, more: int) -> Tally:
     """The tally had so many silent runs said `choice`; None is an answer that nobody gave."""
     votes = Counter(verdict.votes)
     votes["" if choice is None else choice] += more
@@ -98,7 +98,7 @@ def _with(verdict: Verdict, choice: str | None, more: int, quorum: int | None) -
             unasked=runs.unasked if spared else 0,
         ),
         counting=counting,
-        quorum=counting // 2 + 1 if quorum is None else quorum,
+        quorum=1,  # with every run's vote there is one
     )
 
 

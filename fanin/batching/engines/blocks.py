@@ -100,7 +100,14 @@ class Broke:
     problem: Problem
 
 
+@attrs.frozen
+class Warned:
+    """The worker goes on otherwise than it should, as of a pace that it shares no more."""
+
+    text: str
+
+
 Order: TypeAlias = Ask | Allowed | Drop
 """From the batch to a worker."""
-Told: TypeAlias = Noticed | Paid | Wants | Done | Broke
+Told: TypeAlias = Noticed | Paid | Wants | Done | Broke | Warned
 """From a worker to the batch."""

@@ -8,6 +8,7 @@ asked again of others. Who comes back begins with an empty desk.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -17,14 +18,30 @@ import anyio.abc
 import attrs
 
 from fanin.batching.engines import Hear, Post
-from fanin.batching.engines.blocks import Allowed, Ask, Broke, Done, Drop, Noticed, Order, Paid, Told, Wants
+from fanin.batching.engines.blocks import (
+    Allowed,
+    Ask,
+    Broke,
+    Done,
+    Drop,
+    Noticed,
+    Order,
+    Paid,
+    Told,
+    Wants,
+    Warned,
+)
 from fanin.batching.spending import Hold
-from fanin.errors import EngineError, FaninError, first_error
+from fanin.errors import EngineError, FaninError, SharedPaceWarning, first_error
 from fanin.policy.budget import amount
 from fanin.values import Outcome, Request
 
-LOSSES = 3
+LOSSES = 6
 """A worker that is lost so often, one time after the other and with no call done, is given up."""
+
+
+PAUSE_S = 1.0
+"""It is begun anew after so long, after its second loss in a row twice as long, and so on."""
 
 
 class WorkerLostError(Exception):
@@ -148,14 +165,15 @@ class Crew:
             except WorkerLostError:
                 seat.losses += 1
                 self._leave(seat)
+                await anyio.sleep(PAUSE_S * seat.losses)
             except EngineError as error:
                 self._give_up(seat, error)
                 return
-        error = EngineError(
+        given_up = EngineError(
             "A worker was lost again and again, and did no call between.",
             mend="What is done is in the journal: --resume goes on.",
         )
-        self._give_up(seat, error)
+        self._give_up(seat, given_up)
 
     async def _work(self, seat: _Seat) -> None:
         """Hands it orders and hears what it tells, until it is lost."""
@@ -185,10 +203,13 @@ class Crew:
     async def _hear(self, seat: _Seat) -> None:
         while True:
             for told in await seat.worker.told():
-                if (call := seat.calls.get(told.number)) is not None:
+                if isinstance(told, Warned):
+                    # Said once, since every worker says it.
+                    warnings.warn(told.text, SharedPaceWarning, stacklevel=2)
+                elif (call := seat.calls.get(told.number)) is not None:
                     self._heard(seat, call, told)
 
-    def _heard(self, seat: _Seat, call: _Call, told: Told) -> None:
+    def _heard(self, seat: _Seat, call: _Call, told: Noticed | Paid | Wants | Done | Broke) -> None:
         match told:
             case Noticed(event=event):
                 call.hear(event)

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import os
 import socket
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -27,11 +28,11 @@ import attrs
 
 from fanin._version import __version__
 from fanin.batching.engines import Asker, Post
-from fanin.batching.engines.blocks import Opening, Order, Problem, Told
+from fanin.batching.engines.blocks import Opening, Order, Problem, Told, Warned
 from fanin.batching.engines.crew import Worker, WorkerLostError, crew
 from fanin.batching.engines.limiter_actor import ActorStore, SharedPaces
 from fanin.batching.engines.worker import Desk
-from fanin.errors import EngineError, FaninError, InputError, MissingExtraError
+from fanin.errors import EngineError, FaninError, InputError, MissingExtraError, SharedPaceWarning
 from fanin.limiters import Limiters
 from fanin.sharing.opening import store_for
 from fanin.values import optional, whole
@@ -78,18 +79,20 @@ class DeskActor:
         store = ActorStore(limiter)
         # Whoever names a server to share the pace by has others to share it with than this batch.
         limiters = Limiters(lambda pace: store_for(pace) if "://" in pace else store)
-        self._desk = Desk(backend, opening.terms, limiters, watched=opening.watched)
+        self._desk = desk = Desk(backend, opening.terms, limiters, watched=opening.watched)
+        warnings.simplefilter("always", SharedPaceWarning)
+        warnings.showwarning = lambda message, *_: desk.tell(Warned(str(message)))
         self._working = asyncio.create_task(self._desk.run())
 
-    async def take(self, orders: tuple[Order, ...]) -> None:
-        """Takes a block of orders."""
-        assert self._desk is not None
-        self._desk.take(orders)
+    async def take(self, orders: tuple[Order, ...]) -> bool:
+        """Takes a block of orders; False where Ray has begun this actor anew, and nobody its desk."""
+        if self._desk is not None:
+            self._desk.take(orders)
+        return self._desk is not None
 
-    async def told(self) -> tuple[Told, ...]:
-        """What happened since the last time."""
-        assert self._desk is not None
-        return await self._desk.told()
+    async def told(self) -> tuple[Told, ...] | None:
+        """What happened since the last time; None as above."""
+        return None if self._desk is None else await self._desk.told()
 
 
 class RayWorker(Worker):
@@ -110,10 +113,13 @@ class RayWorker(Worker):
             raise error
 
     async def take(self, orders: tuple[Order, ...]) -> None:
-        await self._answer(self._actor.take, orders)
+        if not await self._answer(self._actor.take, orders):
+            raise WorkerLostError
 
     async def told(self) -> tuple[Told, ...]:
-        told: tuple[Told, ...] = await self._answer(self._actor.told)
+        told: tuple[Told, ...] | None = await self._answer(self._actor.told)
+        if told is None:
+            raise WorkerLostError
         return told
 
     async def _answer(self, method: Any, *what: Any, within_s: float | None = SILENT_S) -> Any:
