@@ -27,7 +27,8 @@ from fanin.policy import pacing
 from fanin.policy.pacing import Happened, Load, Outlook, Pace, Refusal, Ticket
 from fanin.sharing.joint import Given, limited_by
 from fanin.sharing.share import Share
-from fanin.waiter import TooLong, Waiter, here
+from fanin.waiter import TooLong, Waiter
+from fanin.waking import here
 
 _NOW_S = 1e-6
 """What may go so soon goes now: sums of times are no more exact than that."""
@@ -146,9 +147,8 @@ class Limiter:
                     if told is None:
                         told = ("line", 0.0)
                         waiting(Outlook(math.inf, "line"), 0.0)
-                    await waiter.wake.wait()
-                if waiter.wake.is_set():
-                    waiter.wake = anyio.Event()
+                    await waiter.wake.event.wait()
+                waiter.wake.renew()
         except BaseException:
             if waiter.ticket is not None:
                 self.returned(waiter.ticket, clock.now_s())
@@ -209,7 +209,7 @@ class Limiter:
                 await self._look(clock, lease=True)
                 return
             self._wakes_s = at_s
-        await clock.sleep(max(0.0, at_s - now_s), first.wake)
+        await clock.sleep(max(0.0, at_s - now_s), first.wake.event)
 
     def _late(self, waiter: Waiter, clock: Clock, ends_s: float, max_wait_s: float) -> TooLong | None:
         """Where a ticket was taken for a time that is too late: it is given back."""
@@ -229,11 +229,10 @@ class Limiter:
         assert ticket is not None
         now_s, closed_s = self._now_s(clock), self.pace.gate.until_s
         while now_s + _NOW_S < ticket.sent_s >= closed_s - _NOW_S:
-            if waiter.wake.is_set():
-                waiter.wake = anyio.Event()
+            waiter.wake.renew()
             self._ahead.add(waiter)
             try:
-                await clock.sleep(ticket.sent_s - now_s, waiter.wake)
+                await clock.sleep(ticket.sent_s - now_s, waiter.wake.event)
             finally:
                 self._ahead.discard(waiter)
             now_s, closed_s = self._now_s(clock), self.pace.gate.until_s

@@ -14,7 +14,7 @@ import attrs
 
 from fanin.policy.pacing import crowding
 from fanin.policy.pacing.crowding import Crowd
-from fanin.waking import Wake
+from fanin.waking import Wake, here
 
 
 @attrs.define(eq=False)
@@ -90,7 +90,7 @@ class Places:
         while self._line and not self._crowd.full:
             place = self._line.popleft()
             self._take(place)
-            if place.wake is not None and not place.wake.call():
+            if place.wake is not None and not place.wake.call(here()):
                 place.held = False  # its event loop has ended, and it with it
                 self._crowd = crowding.left(self._crowd)
 

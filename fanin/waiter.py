@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import anyio
 import anyio.lowlevel
 import attrs
 
 from fanin.policy.pacing import Load, Outlook, Ticket
+from fanin.waking import Wake
 
 
 @attrs.frozen
@@ -25,27 +25,11 @@ class Waiter:
 
     load: Load
     place: int
-    wake: anyio.Event = attrs.field(factory=anyio.Event)
-    token: anyio.lowlevel.EventLoopToken = attrs.field(factory=anyio.lowlevel.current_token)
+    wake: Wake = attrs.field(factory=Wake)
     ticket: Ticket | None = None
     left: bool = False
 
-    def call(self, here: anyio.lowlevel.EventLoopToken | None) -> None:
+    def call(self, where: anyio.lowlevel.EventLoopToken | None) -> None:
         """Wakes it, from whatever thread or event loop this is."""
-        if here == self.token:
-            self.wake.set()
-            return
-        loop = self.token.native_token
-        soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon  # type: ignore[attr-defined]
-        try:
-            soon(self.wake.set)
-        except RuntimeError:
+        if not self.wake.call(where):
             self.left = True  # its event loop has ended, and it with it
-
-
-def here() -> anyio.lowlevel.EventLoopToken | None:
-    """The event loop that this runs in; None: none."""
-    try:
-        return anyio.lowlevel.current_token()
-    except RuntimeError:
-        return None

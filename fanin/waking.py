@@ -12,11 +12,15 @@ class Wake:
     """One sleeper; made on the event loop that it sleeps on."""
 
     event: anyio.Event = attrs.field(factory=anyio.Event)
+    """What it sleeps on: set when it is woken."""
     _token: anyio.lowlevel.EventLoopToken = attrs.field(factory=anyio.lowlevel.current_token)
 
-    def call(self) -> bool:
-        """Wakes it, now or as soon as its event loop gets to it; False where that loop has ended."""
-        if here() == self._token:
+    def call(self, where: anyio.lowlevel.EventLoopToken | None) -> bool:
+        """Wakes it, now or as soon as its event loop gets to it; False where that loop has ended.
+
+        `where` is the event loop that this is called on, as `here` tells it.
+        """
+        if where == self._token:
             self.event.set()
             return True
         loop = self._token.native_token
@@ -26,6 +30,11 @@ class Wake:
         except RuntimeError:
             return False
         return True
+
+    def renew(self) -> None:
+        """Lets it sleep again, where it was woken."""
+        if self.event.is_set():
+            self.event = anyio.Event()
 
 
 def here() -> anyio.lowlevel.EventLoopToken | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
 from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,14 +13,6 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {"fanin": ROOT / "fanin", "fanin_backends": ROOT / "backends" / "fanin_backends"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-_NO_CODE = (
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-)
 
 
 @attrs.frozen(slots=False)
@@ -52,10 +42,12 @@ class Source:
     @cached_property
     def code_lines(self) -> frozenset[int]:
         """The numbers of the lines that hold code: no blank line, no comment, no docstring."""
-        lines: set[int] = set()
-        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
-            if token.type not in _NO_CODE:
-                lines.update(range(token.start[0], token.end[0] + 1))
+        written = enumerate(map(str.strip, self.text.splitlines()), 1)
+        lines = {number for number, line in written if line and not line.startswith("#")}
+        for node in ast.walk(self.tree):
+            # Within a text every line counts, what looks like a comment too.
+            if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
+                lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Module | ast.ClassDef | Function):
                 for text in filter(is_docstring, node.body):

@@ -459,6 +459,7 @@ def test_only_a_structured_reply_is_read_as_json() -> None:
 LARGE = 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [
