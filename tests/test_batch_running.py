@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 import pytest
 from doubles import Reply, Scripted, always, down
@@ -618,7 +619,8 @@ def test_calls_cut_short_may_be_paid_twice_and_are_told(tmp_path: Path) -> None:
         async with batch(
             items(9), backend=backend, journal=tmp_path / "j", jobs=4, interrupt=interrupt
         ) as rows:
-            await anyio.sleep(0.01)
+            while backend.in_flight < 4:
+                await anyio.lowlevel.checkpoint()
             interrupt.stop()
             assert [row async for row in rows] == []
 
