@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -62,12 +63,24 @@ class Interrupt:
     def __init__(self) -> None:
         self.requested = False
         self._scopes: list[anyio.CancelScope] = []
+        self._before: list[Callable[[], None]] = []
 
     def stop(self) -> None:
         """Stops the job this was given to, now or when it begins. From its own event loop only."""
         self.requested = True
+        for tell in self._before:
+            tell()
         for scope in self._scopes:
             scope.cancel()
+
+    def before(self, tell: Callable[[], None]) -> None:
+        """That function is called first when the interrupt comes; at once where it came.
+
+        What has not begun runs up to its first wait before it is cancelled: this is how it learns not to.
+        """
+        self._before.append(tell)
+        if self.requested:
+            tell()
 
     def covers(self, scope: anyio.CancelScope) -> None:
         """That scope is cancelled when the interrupt comes."""

@@ -42,6 +42,7 @@ class Working:
         """Gives every item its row, or ends sooner."""
         error: Exception | None = None
         with anyio.move_on_after(deadline_s) as scope:
+            interrupt.before(lambda: self._calls.end("interrupt"))
             interrupt.covers(scope)
             if isinstance(interrupt, BatchInterrupt):
                 interrupt.drains(lambda: self._calls.end("interrupt"))
