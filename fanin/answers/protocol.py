@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import attrs
 
@@ -94,3 +94,23 @@ class Answer(Protocol):
     def show(self, choice: str) -> str:
         """The answer as people are shown it."""
         ...
+
+
+_PARTED: dict[type, bool] = {}
+_READS: dict[type, bool] = {}
+
+
+def is_parted(answer: Answer) -> TypeGuard[Parted]:
+    """Whether an answer is voted on part by part; looked up once for each type, since every ballot asks."""
+    kind = type(answer)
+    if kind not in _PARTED:
+        _PARTED[kind] = isinstance(answer, Parted)
+    return _PARTED[kind]
+
+
+def reads_reply(answer: Answer) -> TypeGuard[ReadsReply]:
+    """Whether an answer stands in a whole reply in a way of its own; looked up once for each type."""
+    kind = type(answer)
+    if kind not in _READS:
+        _READS[kind] = isinstance(answer, ReadsReply)
+    return _READS[kind]

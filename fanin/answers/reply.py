@@ -13,7 +13,7 @@ from itertools import islice
 
 from fanin.answers.final import Final, final_answer, lone_line, without_thoughts
 from fanin.answers.normal import MAX_ANSWER, fold, normalise, quote
-from fanin.answers.protocol import Answer, ReadsReply, Spoiled
+from fanin.answers.protocol import Answer, Spoiled, reads_reply
 from fanin.answers.text import Text, is_refusal
 from fanin.values import Completion, Finish
 
@@ -39,7 +39,7 @@ def read_completion(
         return Spoiled(UNFINISHED[completion.finish])
     if not completion.text.strip():
         return Spoiled("empty")
-    if isinstance(answer, ReadsReply):
+    if reads_reply(answer):
         return answer.read_reply(completion.text, structured=structured)
     read = read_structured if structured else read_reply
     return read(completion.text, answer, order)

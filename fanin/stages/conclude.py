@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from fanin.answers.protocol import Parted
+from fanin.answers.protocol import Parted, is_parted
 from fanin.policy.pricing import Price, Prices, as_prices, total_usd
 from fanin.stages.ballot import ballot
 from fanin.stages.grade import ADVICE, grade, pattern
@@ -72,7 +72,7 @@ def conclude(
         basis=Basis(plan, tuple(runs), gathered, prices, tuple(remarks)),
         clusters=clusters_of(read, tally, plan.answer),
     )
-    return _by_parts(verdict, read, tally, plan.answer) if isinstance(plan.answer, Parted) else verdict
+    return _by_parts(verdict, read, tally, plan.answer) if is_parted(plan.answer) else verdict
 
 
 def _by_parts(verdict: Verdict, read: Sequence[Ballot], whole: Tally, answer: Parted) -> Verdict:

@@ -6,7 +6,7 @@ import json
 import re
 from itertools import count
 
-from fanin.answers.protocol import ReadsReply
+from fanin.answers.protocol import reads_reply
 from fanin.values import Message, Plan, Request, Run
 
 _CLOSES = re.compile(r"</context(?:-([0-9]{1,9})(?![0-9]))?", re.IGNORECASE)
@@ -47,7 +47,7 @@ def _prompt(plan: Plan, run: Run) -> str:
     parts.append(plan.question.text)
     parts.append(plan.answer.instruction(run.order))
     if plan.structured:
-        parts.append(DOCUMENT_AS_JSON if isinstance(plan.answer, ReadsReply) else AS_JSON)
+        parts.append(DOCUMENT_AS_JSON if reads_reply(plan.answer) else AS_JSON)
     return "\n\n".join(parts)
 
 
