@@ -73,3 +73,35 @@ class Backend(Protocol):
     async def aclose(self) -> None:
         """Closes the client; safe to call twice."""
         ...
+
+
+class Forwarding:
+    """A backend that hands everything on to another; a base for those that change one thing on the way."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.inner.capabilities
+
+    @property
+    def account(self) -> str:
+        return self.inner.account
+
+    @property
+    def base_url(self) -> str | None:
+        return self.inner.base_url
+
+    async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
+        return await self.inner.resolve(models)
+
+    async def complete(self, request: Request) -> Completion:
+        return await self.inner.complete(request)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()

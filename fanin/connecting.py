@@ -8,12 +8,10 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 
 import anyio
-import attrs
 
-from fanin.backend import Backend, Capabilities
+from fanin.backend import Backend, Forwarding
 from fanin.context import TapeOn, tape_on
 from fanin.errors import CassetteError, UnknownBackendError
-from fanin.values import Completion, Request
 
 GROUP = "fanin.backends"
 """The entry-point group in which backends are found, built-in ones too."""
@@ -70,37 +68,15 @@ def _unknown(name: str) -> UnknownBackendError:
     return UnknownBackendError(name, known, mend=f"Did you mean {near[0]}?" if near else None)
 
 
-@attrs.define
-class Connected:
+class Connected(Forwarding):
     """A backend with the models that are asked where a vote names none."""
 
-    inner: Backend
-    models: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self.inner.capabilities
-
-    @property
-    def account(self) -> str:
-        return self.inner.account
-
-    @property
-    def base_url(self) -> str | None:
-        return self.inner.base_url
+    def __init__(self, inner: Backend, models: tuple[str, ...] = ()) -> None:
+        super().__init__(inner)
+        self.models = models
 
     async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
         return await self.inner.resolve(models or self.models)
-
-    async def complete(self, request: Request) -> Completion:
-        return await self.inner.complete(request)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
 
 
 @asynccontextmanager

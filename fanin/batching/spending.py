@@ -8,7 +8,7 @@ from contextvars import ContextVar
 import anyio
 import attrs
 
-from fanin.backend import Backend, Capabilities
+from fanin.backend import Backend, Forwarding
 from fanin.batching.journal import Used
 from fanin.errors import CallError, FailureKind
 from fanin.policy.budget import PICO, Amount, Limits, Next, Purse, amount, worst_usage
@@ -114,31 +114,12 @@ class Spending:
         return used
 
 
-class Metered:
+class Metered(Forwarding):
     """A backend whose calls are paid from a purse, each one of its own: repeated ones too."""
 
     def __init__(self, inner: Backend, spending: Spending) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._spending = spending
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._inner.capabilities
-
-    @property
-    def account(self) -> str:
-        return self._inner.account
-
-    @property
-    def base_url(self) -> str | None:
-        return self._inner.base_url
-
-    async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
-        return await self._inner.resolve(models)
 
     async def complete(self, request: Request) -> Completion:
         """One call. Raises CallError of kind `budget` where a repeated one finds no room."""
@@ -149,7 +130,7 @@ class Metered:
         hold.reserved = None
         used: Amount | None = None
         try:
-            completion = await self._inner.complete(request)
+            completion = await self.inner.complete(request)
             used = amount(completion.usage, self._spending.price(request))
         except CallError as error:
             if error.kind in UNPAID:
@@ -159,6 +140,3 @@ class Metered:
             # Of a call that was cut short nobody knows what it cost.
             self._spending.settle(held, held if used is None else used)
         return completion
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()

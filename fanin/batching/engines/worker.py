@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 import attrs
 
-from fanin.backend import Backend, Capabilities
+from fanin.backend import Backend, Forwarding
 from fanin.batching.engines.blocks import (
     Allowed,
     Ask,
@@ -141,33 +141,14 @@ class _Made(Conductor):
         return await self.ask(request)
 
 
-class _Paying:
+class _Paying(Forwarding):
     """The backend as one call sees it: every attempt is paid before it and settled after."""
 
     def __init__(self, inner: Backend, desk: Desk, number: int) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._desk = desk
         self._number = number
         self._first = True
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._inner.capabilities
-
-    @property
-    def account(self) -> str:
-        return self._inner.account
-
-    @property
-    def base_url(self) -> str | None:
-        return self._inner.base_url
-
-    async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
-        return await self._inner.resolve(models)
 
     async def complete(self, request: Request) -> Completion:
         """One attempt. Raises CallError of kind `budget` where a repeated one finds no room."""
@@ -176,7 +157,7 @@ class _Paying:
         self._first = False
         used: Usage | None = None
         try:
-            completion = await self._inner.complete(request)
+            completion = await self.inner.complete(request)
             used = completion.usage
         except CallError as error:
             if error.kind in UNPAID:
