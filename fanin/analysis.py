@@ -16,20 +16,14 @@ from fanin.backend import Backend
 from fanin.conductor import Watch
 from fanin.errors import CallError, InputError
 from fanin.inquiry import Inquiry, Tell, check_cost_limit
+from fanin.opening import conductor_since, listed_prices_of, opened_backend, resolved_models, tell_tape
 from fanin.policy.analysing import as_mode
 from fanin.policy.pricing import Price, Prices, as_prices
 from fanin.stages.account import analysis_of
 from fanin.stages.fan_out import fan_out
 from fanin.terms import Interrupt, Terms
 from fanin.values import Failure, Outcome, Plan, Question, Run, Variation
-from fanin.voting import (
-    as_answer,
-    conductor_since,
-    listed_prices_of,
-    opened_backend,
-    resolved_models,
-    tell_tape,
-)
+from fanin.voting import as_answer
 
 _NOT_BEGUN = "It ended before any call was made."
 

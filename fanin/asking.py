@@ -21,12 +21,13 @@ from fanin.backend import Backend
 from fanin.connecting import connect
 from fanin.errors import FaninError
 from fanin.labelled import Labelled, Member, members_of, question_fields, stored_line
+from fanin.opening import listed_prices_of
 from fanin.policy.pricing import Prices
 from fanin.stages.fan_out import fan_out
 from fanin.terms import Interrupt, Terms
 from fanin.values import Plan, Question, Variation
 from fanin.verdict import Verdict
-from fanin.voting import listed_prices_of, vote
+from fanin.voting import vote
 
 
 @attrs.frozen

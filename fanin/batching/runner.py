@@ -23,12 +23,12 @@ from fanin.batching.working import Working
 from fanin.connecting import Connected
 from fanin.context import tape_on
 from fanin.errors import InputError
+from fanin.opening import as_texts, opened_backend
 from fanin.policy.budget import NO_LIMITS, Limits
 from fanin.policy.circuit import Circuit
 from fanin.policy.pricing import Price, as_prices
 from fanin.terms import Interrupt, Terms
 from fanin.values import Event
-from fanin.voting import as_texts, opened_backend
 
 
 @asynccontextmanager

@@ -16,18 +16,11 @@ from fanin.batching.calling import ItemConductor
 from fanin.batching.items import Item
 from fanin.ensemble import Stopping, hold_vote
 from fanin.errors import InputError
+from fanin.opening import as_texts, listed_prices_of, resolved_models, tell_tape
 from fanin.policy.pricing import Prices, price_of
 from fanin.terms import Interrupt, Terms
 from fanin.values import Plan, Question, Variation
-from fanin.voting import (
-    as_answer,
-    as_texts,
-    listed_prices_of,
-    prefers_schema,
-    resolved_models,
-    stopping_of,
-    tell_tape,
-)
+from fanin.voting import as_answer, prefers_schema, stopping_of
 
 if TYPE_CHECKING:
     from fanin.policy.stopping import Waves
