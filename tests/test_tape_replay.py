@@ -236,7 +236,7 @@ def test_a_body_that_was_handed_over_decoded_is_kept_as_it_is(body: bytes) -> No
     ("coding", "body"),
     [
         ("gzip", b"\x1f\x8b\xff no gzip"),
-        ("gzip", gzip.compress(bytes(MAX_DECODED_BYTES + 1))),
+        ("gzip", gzip.compress(bytes(MAX_DECODED_BYTES + 1), mtime=0)),
         ("of-its-own", b"\xff"),
         ("of-its-own", b"{}"),
     ],

@@ -66,6 +66,16 @@ each = pytest.mark.parametrize("name", ["openai", "ollama"])  # one of each wire
 
 
 @every
+async def test_what_a_call_needs_is_open_before_the_first_one_is_let_go(name: str) -> None:
+    """Loading an HTTP client within the first call would spoil what is measured of the pace."""
+    with serving(name, says(name, "Answer: yes")) as server:
+        async with closing(opened(name, server)) as backend:
+            assert await backend.resolve(("m",)) == ("m",)
+            assert len(backend._connections._lanes) == 1
+            assert server.seen == []
+
+
+@every
 async def test_a_call_and_its_answer(name: str) -> None:
     with serving(name, says(name, "Answer: yes")) as server:
         async with closing(opened(name, server)) as backend:
