@@ -96,7 +96,7 @@ class Job:
         assert sorted(ids) == list(range(self.items))
 
     def check_pace(self) -> None:
-        """The server refused no more than 0.05 for each answer: what is asked of processes that share a pace."""
+        """The server refused at most 0.05 for each answer, as of processes that share a pace."""
         assert len(self.count.refused_s) <= 0.05 * len(self.count.admitted_s)
 
     @property
