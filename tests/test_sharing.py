@@ -210,7 +210,7 @@ def test_who_does_not_look_is_gone_after_a_while() -> None:
     joint, _ = exchanged(NEW, Visit(Member("a", given=Given(rpm=6.0))), 1000.0)
     joint, _ = exchanged(joint, Visit(Member("b")), 1000.0 + SEEN_S)
     assert [member.name for member in joint.members] == ["a", "b"]
-    assert [bucket.name for bucket in joint.booked.pace.buckets] == ["rpm"]
+    assert [bucket.limit.name for bucket in joint.booked.pace.buckets] == ["rpm"]
     joint, _ = exchanged(joint, Visit(Member("b")), 1000.1 + SEEN_S)
     assert [member.name for member in joint.members] == ["b"]
     assert joint.booked.pace.buckets == ()

@@ -45,13 +45,14 @@ def _wait(pace: Pace, now_s: float) -> float:
 
 
 def _limit(bucket: Bucket, now_s: float) -> dict[str, Any]:
+    limit = bucket.limit
     return {
-        "name": bucket.name,
-        "counts": bucket.unit,
-        "burst": bucket.limit,
-        "per_s": round(bucket.rate, 4),
+        "name": limit.name,
+        "counts": limit.unit,
+        "burst": limit.size,
+        "per_s": round(limit.rate, 4),
         "left": round(bucket.level(now_s), 1),
-        "from": "user" if bucket.given else "header",
+        "from": "user" if limit.given else "header",
     }
 
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from fanin.policy.pacing import pace as paces
-from fanin.policy.pacing.noticing import Level, Refusal
+from fanin.policy.pacing.noticing import NOTHING_TOLD, Level, Refusal
 from fanin.policy.pacing.pace import Pace, Ticket
 
 Ending: TypeAlias = Literal["answered", "refused", "failed", "returned", "sent"]
@@ -26,7 +26,7 @@ class Happened:
     """When it was noticed."""
     told: tuple[Level, ...] = ()
     """The levels that the answer told."""
-    refusal: Refusal = attrs.field(factory=Refusal)
+    refusal: Refusal = NOTHING_TOLD
     """What a refusal told beside them."""
     used_tokens: float | None = None
     """What an answer really took; None: unknown."""

@@ -24,7 +24,7 @@ from fanin.policy.pacing import pace as paces
 from fanin.policy.pacing.bracket import Bracket
 from fanin.policy.pacing.happening import Happened, applied
 from fanin.policy.pacing.load import Load, Unit
-from fanin.policy.pacing.mirror import Bucket
+from fanin.policy.pacing.mirror import Bucket, Limit
 from fanin.policy.pacing.pace import Outlook, Pace, Ticket
 
 HORIZON_S = 0.25
@@ -123,14 +123,14 @@ def divided(pace: Pace, members: int, now_s: float) -> Pace:
     if members <= 1:
         return pace
     held = [probe for probe in pace.probes if probe.phase == "hold"]
+    limits = [bucket.limit for bucket in pace.buckets]
     parts = [
-        _part(bucket.name, bucket.unit, bucket.limit / members, bucket.rate / members, now_s)
-        for bucket in pace.buckets
+        _part(limit.name, limit.unit, limit.size / members, limit.rate / members, now_s) for limit in limits
     ] + [_part("probing", probe.unit, probe.limit / members, probe.rate / members, now_s) for probe in held]
     return attrs.evolve(pace, buckets=(*pace.buckets, *parts))
 
 
-def _part(name: str, unit: Unit, limit: float, rate: float, now_s: float) -> Bucket:
+def _part(name: str, unit: Unit, size: float, rate: float, now_s: float) -> Bucket:
     """It begins empty: how much of the whole is left now, nobody knows."""
-    limit = max(limit, 1.0) if unit == "requests" else limit
-    return Bucket(f"part of {name}", unit, limit, Bracket(rate, rate), now_s, given=True)
+    size = max(size, 1.0) if unit == "requests" else size
+    return Bucket(Limit(f"part of {name}", unit, size, Bracket(rate, rate), given=True), now_s)

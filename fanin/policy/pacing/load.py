@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -42,14 +42,11 @@ class Load:
 
 NOTHING = Load(0.0, 0.0)
 
-_Entry: TypeAlias = "tuple[float, Load]"
+_Chunk: TypeAlias = "tuple[tuple[float, ...], tuple[Load, ...]]"
+"""Times, and everything sent until and with each of them; in columns, so that a time is found fast."""
 
 
-def _time(entry: _Entry) -> float:
-    return entry[0]
-
-
-def _chunk_time(chunk: tuple[_Entry, ...]) -> float:
+def _chunk_time(chunk: _Chunk) -> float:
     return chunk[0][0]
 
 
@@ -62,66 +59,60 @@ class History:
 
     total: Load = NOTHING
     """Everything ever sent; only ever grows, whatever was refused or given back afterwards."""
-    _full: tuple[tuple[_Entry, ...], ...] = ()
-    _open: tuple[_Entry, ...] = ()
+    _full: tuple[_Chunk, ...] = ()
+    _open: _Chunk = ((), ())
 
     def sent(self, load: Load, now_s: float) -> History:
         """The record with one more request."""
         total = self.total + load
-        if len(self._open) < CHUNK:
-            return History(total, self._full, (*self._open, (now_s, total)))
+        times, totals = self._open
+        if len(times) < CHUNK:
+            return History(total, self._full, ((*times, now_s), (*totals, total)))
         full = (*self._full, self._open)
-        while len(full) > MOST_CHUNKS or (len(full) > 1 and full[1][0][0] < now_s - KEPT_S):
+        while len(full) > MOST_CHUNKS or (len(full) > 1 and _chunk_time(full[1]) < now_s - KEPT_S):
             full = full[1:]
-        return History(total, full, ((now_s, total),))
+        return History(total, full, ((now_s,), (total,)))
 
     def until(self, at_s: float) -> Load:
         """Everything sent at `at_s` or before; of times that are forgotten, the oldest that is known."""
-        chunk = self._chunk(at_s)
-        place = bisect_right(chunk, at_s, key=_time)
+        times, totals = self._chunk(at_s)
+        place = bisect_right(times, at_s)
         if place:
-            return chunk[place - 1][1]
-        return chunk[0][1] if self._full else NOTHING
+            return totals[place - 1]
+        return totals[0] if self._full else NOTHING
 
     @property
     def last_s(self) -> float:
         """When the last request was sent; -inf where there was none."""
-        return self._open[-1][0] if self._open else -math.inf
-
-    def sent_before(self, at_s: float) -> float:
-        """When the last request before `at_s` was sent; -inf where none is known."""
-        chunk = self._chunk(at_s)
-        place = bisect_left(chunk, at_s, key=_time)
-        if place:
-            return chunk[place - 1][0]
-        return max((c[-1][0] for c in self._full if c[-1][0] < at_s), default=-math.inf)
+        times = self._open[0]
+        return times[-1] if times else -math.inf
 
     def sent_after(self, at_s: float) -> float:
         """When the first request after `at_s` was sent; inf where there is none."""
-        for chunk in (*self._full, self._open):
-            if chunk and chunk[-1][0] > at_s:
-                return chunk[bisect_right(chunk, at_s, key=_time)][0]
+        for times, _ in (*self._full, self._open):
+            if times and times[-1] > at_s:
+                return times[bisect_right(times, at_s)]
         return math.inf
 
     def newest(self, count: int) -> tuple[tuple[float, Load], ...]:
         """The newest entries, oldest first; so many, or all there are."""
-        entries: list[_Entry] = []
-        for chunk in (self._open, *reversed(self._full)):
+        entries: list[tuple[float, Load]] = []
+        for times, totals in (self._open, *reversed(self._full)):
             if len(entries) >= count:
                 break
-            entries = [*chunk, *entries]
+            entries = [*zip(times, totals, strict=True), *entries]
         return tuple(entries[-count:])
 
     @classmethod
     def of(cls, entries: Sequence[tuple[float, Load]], total: Load) -> History:
         """The record that holds these entries, oldest first; what was sent before them is forgotten."""
-        chunks = [tuple(entries[at : at + CHUNK]) for at in range(0, len(entries), CHUNK)]
-        if not chunks:
-            return cls(total)
-        return cls(total, tuple(chunks[:-1]), chunks[-1])
+        times, totals = tuple([at_s for at_s, _ in entries]), tuple([sent for _, sent in entries])
+        chunks = [(times[at : at + CHUNK], totals[at : at + CHUNK]) for at in range(0, len(times), CHUNK)]
+        return cls(total, tuple(chunks[:-1]), chunks[-1]) if chunks else cls(total)
 
-    def _chunk(self, at_s: float) -> tuple[_Entry, ...]:
-        if self._full and (not self._open or at_s < self._open[0][0]):
+    def _chunk(self, at_s: float) -> _Chunk:
+        times = self._open[0]
+        if self._full and (not times or at_s < times[0]):
             return self._full[max(0, bisect_right(self._full, at_s, key=_chunk_time) - 1)]
         return self._open
 

@@ -8,11 +8,12 @@ the time at which a request fits is a sum.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import attrs
 
 from fanin.policy.pacing.bracket import UNKNOWN, Bracket, of_reset
-from fanin.policy.pacing.load import Unit
+from fanin.policy.pacing.load import Load, Unit
 from fanin.policy.pacing.noticing import Level, Refusal
 
 MINUTE_S = 60.0
@@ -26,48 +27,71 @@ CAUTION_MOST = 0.01
 
 
 @attrs.frozen
-class Bucket:
-    """What is known of one limit. Times are seconds, amounts are of `unit`."""
+class Limit:
+    """What is known of one limit. It hardly ever changes, so that what follows from it is kept."""
 
     name: str
     """The header's ending, or what the text of a refusal named."""
     unit: Unit
     """What it counts."""
-    limit: float
-    """What it holds when full; above 0."""
+    size: float
+    """What its bucket holds when full, in that unit; above 0."""
     rates: Bracket = UNKNOWN
     """How fast it may refill."""
-    empty_s: float = -math.inf
-    """When it held nothing, at the rate now assumed; far in the past where it is full."""
-    heard: int = 0
-    """The number of the newest request whose answer was mirrored."""
     given: bool = False
-    """The user's own limit: no answer changes it."""
+    """The user's own: no answer changes it."""
 
-    @property
+    @cached_property
     def rate(self) -> float:
-        """The rate assumed: the fastest that agrees with all signs, else the limit a minute.
+        """The rate assumed: the fastest that agrees with all signs, else the size a minute.
 
         The fastest, because what remains is told rounded down: the true rate lies near that end. Where
         it is too fast by a little, the next answer corrects the level.
         """
         slowest, fastest = self.rates.slowest, self.rates.fastest
         if not 0 < fastest < math.inf:
-            return self.limit / MINUTE_S
+            return self.size / MINUTE_S
         return max(fastest - CAUTION * (fastest - slowest), fastest * (1 - CAUTION_MOST))
 
-    @property
+    @cached_property
     def window_s(self) -> float:
         """How long the whole bucket takes to fill."""
-        return self.limit / self.rate
+        return self.size / self.rate
+
+    def empty_s(self, level: float, now_s: float) -> float:
+        """When its bucket was empty, where it holds `level` now."""
+        return now_s - min(level, self.size) / self.rate
+
+    def told(self, level: Level) -> Limit:
+        """The limit after an answer that tells it; the same one where it tells nothing new."""
+        rates = self.rates if level.limit == self.size else UNKNOWN
+        if level.reset_s is not None:
+            rates = rates.narrowed(of_reset(level.limit - level.remaining, level.reset_s, level.quantum_s))
+        if rates is self.rates and level.limit == self.size:
+            return self
+        return Limit(self.name, self.unit, level.limit, rates, self.given)
+
+
+@attrs.frozen
+class Bucket:
+    """How much of a limit is left. Times are seconds, amounts are of its unit."""
+
+    limit: Limit
+    """The limit."""
+    empty_s: float = -math.inf
+    """When it held nothing, at the rate now assumed; far in the past where it is full."""
+    heard: int = 0
+    """The number of the newest request whose answer was mirrored."""
 
     def level(self, now_s: float) -> float:
         """What it holds; negative where more was taken."""
-        return min(self.limit, (now_s - self.empty_s) * self.rate)
+        limit = self.limit
+        return min(limit.size, (now_s - self.empty_s) * limit.rate)
 
     def ready_s(self, amount: float) -> float:
         """When it holds `amount`; for more than it ever holds, when it is full."""
-        return self.empty_s + min(amount, self.limit) / self.rate
+        limit = self.limit
+        return self.empty_s + min(amount, limit.size) / limit.rate
 
     def taken(self, amount: float, now_s: float) -> Bucket:
         """The bucket with so much less."""
@@ -75,8 +99,7 @@ class Bucket:
 
     def holding(self, level: float, now_s: float) -> Bucket:
         """The bucket with that level."""
-        empty_s = now_s - min(level, self.limit) / self.rate
-        return Bucket(self.name, self.unit, self.limit, self.rates, empty_s, self.heard, self.given)
+        return Bucket(self.limit, self.limit.empty_s(level, now_s), self.heard)
 
 
 @attrs.frozen
@@ -89,10 +112,12 @@ class Around:
     """When it was sent."""
     trip_s: float
     """It arrived at most so much later."""
-    certainly_after: float
-    """What was sent so late that it arrived after the request."""
-    perhaps_after: float
-    """What may have arrived after it, the certain ones included."""
+    total: Load
+    """Everything sent until now."""
+    soon: Load
+    """Of that, what may have arrived no later than the request: the rest certainly came after it."""
+    before: Load
+    """And what certainly did, itself included: the rest perhaps came after it."""
 
 
 def mirrored(bucket: Bucket, told: Level, around: Around, now_s: float) -> Bucket:
@@ -103,39 +128,33 @@ def mirrored(bucket: Bucket, told: Level, around: Around, now_s: float) -> Bucke
     those bounds and no further. An answer to a request sent before the newest one heard tells nothing
     new of the level.
     """
-    limit = told.limit
-    rates = bucket.rates if limit == bucket.limit else UNKNOWN
-    if told.reset_s is not None:
-        rates = rates.narrowed(of_reset(limit - told.remaining, told.reset_s, told.quantum_s))
-    level = min(limit, bucket.level(now_s) + limit - bucket.limit)
-    heard = bucket.heard
-    fresh = Bucket(bucket.name, bucket.unit, limit, rates, bucket.empty_s, heard, bucket.given)
-    if around.number > heard:
-        heard = around.number
-        level = _within(level, *_bounds(fresh, told, around, now_s))
-    empty_s = now_s - min(level, limit) / fresh.rate
-    return Bucket(bucket.name, bucket.unit, limit, rates, empty_s, heard, bucket.given)
+    limit, fresh = bucket.limit.told(told), around.number > bucket.heard
+    if not fresh and limit is bucket.limit:
+        return bucket
+    level = bucket.level(now_s)
+    if limit.size != bucket.limit.size:
+        level += limit.size - bucket.limit.size
+    if fresh:
+        least, most = _bounds(limit, told, around, now_s)
+        level = min(max(level, least), most)
+    return Bucket(limit, limit.empty_s(level, now_s), around.number if fresh else bucket.heard)
 
 
-def _within(level: float, least: float, most: float) -> float:
-    return min(max(level, least), most)
-
-
-def _bounds(bucket: Bucket, told: Level, around: Around, now_s: float) -> tuple[float, float]:
-    rates, elapsed_s = bucket.rates, now_s - around.sent_s
-    least, most = told.remaining, min(told.remaining + 1, bucket.limit)
+def _bounds(limit: Limit, told: Level, around: Around, now_s: float) -> tuple[float, float]:
+    """The least and the most that the bucket may hold now."""
+    rates, elapsed_s = limit.rates, now_s - around.sent_s
+    least, most = told.remaining, min(told.remaining + 1, limit.size)
     if told.reset_s is not None and 0 < rates.fastest < math.inf:
         # The time to full is told finer than what remains.
-        least = max(least, bucket.limit - rates.fastest * (told.reset_s + told.quantum_s))
-        most = max(least, min(most, bucket.limit - rates.slowest * (told.reset_s - told.quantum_s)))
-    now_most = most - around.certainly_after + bucket.rate * elapsed_s
+        least = max(least, limit.size - rates.fastest * (told.reset_s + told.quantum_s))
+        most = max(least, min(most, limit.size - rates.slowest * (told.reset_s - told.quantum_s)))
+    total = around.total.of(limit.unit)
+    now_most = most - (total - around.soon.of(limit.unit)) + limit.rate * elapsed_s
     # A bucket that may have been full since has lost what it could not hold: no lower bound then.
-    full_since = told.reset_s is None or elapsed_s >= told.reset_s
-    slowest = rates.slowest
-    if full_since:
+    if told.reset_s is None or elapsed_s >= told.reset_s:
         return -math.inf, now_most
-    refilled = slowest * max(0.0, elapsed_s - around.trip_s)
-    return least - around.perhaps_after + refilled, now_most
+    refilled = rates.slowest * max(0.0, elapsed_s - around.trip_s)
+    return least - (total - around.before.of(limit.unit)) + refilled, now_most
 
 
 def named(bucket: Bucket, told: Refusal, requested: float, reset_s: float | None, now_s: float) -> Bucket:
@@ -143,12 +162,13 @@ def named(bucket: Bucket, told: Refusal, requested: float, reset_s: float | None
 
     An exact wait gives away when the bucket will hold the request, and with the time to full its rate.
     """
-    requested = min(told.requested or requested, bucket.limit)
+    limit = bucket.limit
+    requested = min(told.requested or requested, limit.size)
     wait_s = told.wait_s
     if wait_s is None or not told.exact:
         return bucket.holding(min(bucket.level(now_s), requested), now_s)
-    if reset_s is not None and reset_s > wait_s + 4 * QUANTUM_S and bucket.limit > requested:
-        rest, rest_s = bucket.limit - requested, reset_s - wait_s
+    if reset_s is not None and reset_s > wait_s + 4 * QUANTUM_S and limit.size > requested:
+        rest, rest_s = limit.size - requested, reset_s - wait_s
         sign = Bracket(rest / (rest_s + 2 * QUANTUM_S), rest / (rest_s - 2 * QUANTUM_S))
-        bucket = attrs.evolve(bucket, rates=bucket.rates.narrowed(sign))
-    return bucket.holding(requested - wait_s * bucket.rate, now_s)
+        limit = attrs.evolve(limit, rates=limit.rates.narrowed(sign))
+    return Bucket(limit, limit.empty_s(requested - wait_s * limit.rate, now_s), bucket.heard)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 import attrs
@@ -31,6 +32,8 @@ _GO_QUANTUM_S = 0.001
 _BARE_QUANTUM_S = 1.0
 _MOST_RESET_S = 40 * 86400.0
 """A bare number above this is a date, not a duration."""
+KEPT = 1024
+"""So many texts that were read are known again: a server tells the same few over and over."""
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _PER = re.compile(r"\b(requests?|tokens?) per (second|sec|minute|min|hour|day)\b|\b([RT])P([SMD])\b")
 
@@ -71,20 +74,33 @@ class Refusal:
     """What the request asked for; None: not told."""
 
 
+NOTHING_TOLD = Refusal()
+
+
 def levels(headers: Headers) -> tuple[Level, ...]:
     """The levels that the headers of an answer tell; names in lower case, order as they came."""
     told_of: dict[str, dict[str, str]] = {}
     for name, value in headers:
-        if name.startswith(_PREFIX):
-            field, _, bucket = name[len(_PREFIX) :].partition("-")
+        place = _place(name)
+        if place is not None:
+            bucket, field = place
             told_of.setdefault(bucket, {})[field] = value
-    found = (_level(bucket, fields) for bucket, fields in told_of.items())
-    return tuple(level for level in found if level is not None)
+    found = [_level(bucket, fields) for bucket, fields in told_of.items()]
+    return tuple([level for level in found if level is not None])
+
+
+@lru_cache(KEPT)
+def _place(header: str) -> tuple[str, str] | None:
+    """The bucket and the field that a header of that name tells; None where it tells of no bucket."""
+    if not header.startswith(_PREFIX):
+        return None
+    field, _, bucket = header[len(_PREFIX) :].partition("-")
+    return None if _unit(bucket) is None else (bucket, field)
 
 
 def _level(bucket: str, fields: dict[str, str]) -> Level | None:
     unit = _unit(bucket)
-    limit, remaining = _number(fields.get("limit")), _number(fields.get("remaining"))
+    limit, remaining = _number(fields.get("limit", "")), _number(fields.get("remaining", ""))
     if unit is None or limit is None or remaining is None or limit <= 0:
         return None
     reset_s, quantum_s = _reset(fields.get("reset", ""))
@@ -97,15 +113,18 @@ def _unit(bucket: str) -> Unit | None:
     return "tokens" if bucket.startswith("tokens") else None
 
 
-def _number(text: str | None) -> float | None:
+@lru_cache(KEPT)
+def _number(text: str) -> float | None:
     """A number that is finite and not negative: Azure's -1 is no limit."""
-    if text is None or _NUMBER.fullmatch(text) is None:
+    if _NUMBER.fullmatch(text) is None:
         return None
     number = float(text)
     return number if math.isfinite(number) else None
 
 
+@lru_cache(KEPT)
 def _reset(text: str) -> tuple[float | None, float]:
+    """When a bucket is full again, and the step in which that is told."""
     duration_s = told.duration_s(text)
     if duration_s is not None:
         return duration_s, _GO_QUANTUM_S

@@ -26,7 +26,7 @@ from fanin.policy.pacing import mirror, probing
 from fanin.policy.pacing.bracket import UNKNOWN, Bracket, of_reset
 from fanin.policy.pacing.gate import NO_GATE, Gate
 from fanin.policy.pacing.load import NOTHING, NOTHING_SENT, History, Load, Unit
-from fanin.policy.pacing.mirror import MINUTE_S, Around, Bucket
+from fanin.policy.pacing.mirror import MINUTE_S, Around, Bucket, Limit
 from fanin.policy.pacing.noticing import Level, Refusal
 from fanin.policy.pacing.probing import Hit, Probe
 
@@ -107,16 +107,16 @@ def limited(
     A limit that was given before and is the same keeps its level; None takes it away.
     """
     given: list[Bucket] = []
-    for name, unit, limit in (("rpm", "requests", rpm), ("tpm", "tokens", tpm)):
-        old = next((b for b in pace.buckets if b.given and b.name == name), None)
-        if old is not None and old.limit == limit:
+    for name, unit, size in (("rpm", "requests", rpm), ("tpm", "tokens", tpm)):
+        old = next((b for b in pace.buckets if b.limit.given and b.limit.name == name), None)
+        if old is not None and old.limit.size == size:
             given.append(old)
-        elif limit is not None:
-            level = limit if old is None else old.level(now_s) + limit - old.limit
-            rates = Bracket(limit / MINUTE_S, limit / MINUTE_S)
-            fresh = Bucket(name, unit, limit, rates, given=True)  # type: ignore[arg-type]
-            given.append(fresh.holding(level, now_s))
-    learnt = [b for b in pace.buckets if not b.given]
+        elif size is not None:
+            level = size if old is None else old.level(now_s) + size - old.limit.size
+            rates = Bracket(size / MINUTE_S, size / MINUTE_S)
+            limit = Limit(name, unit, size, rates, given=True)  # type: ignore[arg-type]
+            given.append(Bucket(limit, limit.empty_s(level, now_s)))
+    learnt = [b for b in pace.buckets if not b.limit.given]
     gate = attrs.evolve(pace.gate, cap_s=cap_s, delay_s=min(cap_s, pace.gate.delay_s))
     return attrs.evolve(pace, gate=gate, buckets=(*given, *learnt), stagger_s=stagger_s)
 
@@ -128,14 +128,15 @@ def outlook(pace: Pace, load: Load) -> Outlook:
         at_s, why = pace.history.last_s + pace.stagger_s, "stagger"
     margin_s = min(pace.trip_s / 2, MOST_MARGIN_S)
     for bucket in pace.buckets:
-        amount = load.of(bucket.unit)
+        limit = bucket.limit
+        amount = load.of(limit.unit)
         ready_s = bucket.ready_s(amount)
-        if not bucket.given:
+        if not limit.given:
             # What hardly holds one request is full before the next: nothing is left over for one that
             # comes early.
-            ready_s += margin_s if bucket.limit >= 2 * amount else 2 * margin_s
+            ready_s += margin_s if limit.size >= 2 * amount else 2 * margin_s
         if ready_s > at_s:
-            at_s, why = ready_s, bucket.name
+            at_s, why = ready_s, limit.name
     for probe in pace.probes:
         ready_s = probe.ready_s(load.of(probe.unit)) + (margin_s if probe.phase == "hold" else 0.0)
         if ready_s > at_s and _active(pace, probe):
@@ -152,7 +153,11 @@ def _active(pace: Pace, probe: Probe) -> bool:
     """Whether the probe holds anybody: the start only where nothing better is known."""
     if probe.phase != "start":
         return True
-    return not any(b.unit == "requests" and (b.given or b.window_s <= SHORT_WINDOW_S) for b in pace.buckets)
+    for bucket in pace.buckets:
+        limit = bucket.limit
+        if limit.unit == "requests" and (limit.given or limit.window_s <= SHORT_WINDOW_S):
+            return False
+    return True
 
 
 def sent(pace: Pace, load: Load, now_s: float) -> tuple[Pace, Ticket]:
@@ -161,7 +166,7 @@ def sent(pace: Pace, load: Load, now_s: float) -> tuple[Pace, Ticket]:
     ticket = Ticket(pace.count + 1, load, now_s)
     moved = Pace(
         pace.gate,
-        tuple([bucket.taken(load.of(bucket.unit), now_s) for bucket in pace.buckets]),
+        tuple([bucket.taken(load.of(bucket.limit.unit), now_s) for bucket in pace.buckets]),
         tuple([_passed(pace, probe, load, now_s) for probe in pace.probes]),
         pace.history.sent(load, now_s),
         pace.refused,
@@ -176,7 +181,8 @@ def sent(pace: Pace, load: Load, now_s: float) -> tuple[Pace, Ticket]:
 def _passed(pace: Pace, probe: Probe, load: Load, now_s: float) -> Probe:
     if not _active(pace, probe):
         return probe
-    a_minute = any(b.unit == "requests" and b.window_s <= LONGEST_MINUTE_S for b in pace.buckets)
+    limits = [bucket.limit for bucket in pace.buckets]
+    a_minute = any(limit.unit == "requests" and limit.window_s <= LONGEST_MINUTE_S for limit in limits)
     return probing.passed(
         probe,
         load.of(probe.unit),
@@ -195,22 +201,17 @@ def answered(
     What was reserved beyond that is given back to the user's own limit. Of their own buckets the
     providers tell the level.
     """
-    heard = _heard(pace, ticket, told, now_s)
-    buckets = heard.buckets
+    buckets = _mirrored(pace, ticket, told, now_s)
     if used_tokens is not None:
-        rest = ticket.load.tokens - used_tokens
-        buckets = tuple(
-            [b.taken(-rest, now_s) if b.given and b.unit == "tokens" else b for b in heard.buckets]
-        )
-    gate = gates.succeeded(pace.gate)
-    if gate is heard.gate and buckets is heard.buckets:
-        return heard
-    return _moved(heard, gate, buckets, heard.trip_s)
+        buckets = _given_back(buckets, ticket.load.tokens - used_tokens, now_s)
+    return _moved(pace, gates.succeeded(pace.gate), buckets, _trip_s(pace, ticket, now_s))
 
 
 def failed(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> Pace:
     """No usable answer came: a server error, a broken connection. It never touches the gate."""
-    return _heard(pace, ticket, told, now_s) if told else pace
+    if not told:
+        return pace
+    return _moved(pace, pace.gate, _mirrored(pace, ticket, told, now_s), _trip_s(pace, ticket, now_s))
 
 
 def returned(pace: Pace, ticket: Ticket, now_s: float) -> Pace:
@@ -221,15 +222,17 @@ def returned(pace: Pace, ticket: Ticket, now_s: float) -> Pace:
 def refused(pace: Pace, ticket: Ticket, told: tuple[Level, ...], refusal: Refusal, now_s: float) -> Pace:
     """The provider refused the request for a rate limit."""
     gate = gates.refused(pace.gate, sent_s=ticket.sent_s, told_s=refusal.wait_s or 0.0, now_s=now_s)
-    pace = attrs.evolve(pace, gate=gate)
     # It was sent all the same: the user's own limit of requests counts it.
     uncharged = _uncharged(pace, ticket, Load(0, ticket.load.tokens), now_s)
-    pace = _heard(uncharged, ticket, told, now_s)
+    buckets = _mirrored(uncharged, ticket, told, now_s)
+    pace = _moved(uncharged, gate, buckets, _trip_s(pace, ticket, now_s))
     for bucket in pace.buckets:
-        if bucket.unit == refusal.unit and bucket.limit == refusal.limit and not bucket.given:
-            reset_s = next((level.reset_s for level in told if level.name == bucket.name), None)
-            moved = mirror.named(bucket, refusal, ticket.load.of(bucket.unit), reset_s, now_s)
-            return attrs.evolve(pace, buckets=_with(pace.buckets, moved))
+        limit = bucket.limit
+        if limit.unit == refusal.unit and limit.size == refusal.limit and not limit.given:
+            reset_s = next((level.reset_s for level in told if level.name == limit.name), None)
+            moved = mirror.named(bucket, refusal, ticket.load.of(limit.unit), reset_s, now_s)
+            others = [moved if b.limit.name == limit.name else b for b in pace.buckets]
+            return attrs.evolve(pace, buckets=tuple(others))
     if refusal.limit is None and any(level.remaining < ticket.load.of(level.unit) for level in told):
         return pace  # the headers say which bucket it was, and it is mirrored by now
     return _hit(pace, ticket, refusal, now_s)
@@ -266,7 +269,10 @@ def _uncharged(pace: Pace, ticket: Ticket, given: Load, now_s: float) -> Pace:
     return attrs.evolve(
         pace,
         buckets=tuple(
-            [b.taken(-(given if b.given else ticket.load).of(b.unit), now_s) for b in pace.buckets]
+            [
+                b.taken(-(given if b.limit.given else ticket.load).of(b.limit.unit), now_s)
+                for b in pace.buckets
+            ]
         ),
         probes=tuple([_recounted(probe, ticket) for probe in pace.probes]),
         refused=pace.refused + ticket.load,
@@ -279,37 +285,47 @@ def _recounted(probe: Probe, ticket: Ticket) -> Probe:
     return probing.recounted(probe, ticket.load.of(probe.unit))
 
 
-def _with(buckets: tuple[Bucket, ...], moved: Bucket) -> tuple[Bucket, ...]:
-    if not any(bucket.name == moved.name for bucket in buckets):
-        return (*buckets, moved)
-    return tuple([moved if bucket.name == moved.name else bucket for bucket in buckets])
+def _trip_s(pace: Pace, ticket: Ticket, now_s: float) -> float:
+    """The shortest time an answer took, this one counted."""
+    return max(SHORTEST_TRIP_S, min(pace.trip_s, now_s - ticket.sent_s))
 
 
-def _heard(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> Pace:
-    """The state after an answer told the levels of buckets."""
-    trip_s = max(SHORTEST_TRIP_S, min(pace.trip_s, now_s - ticket.sent_s))
+def _mirrored(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> tuple[Bucket, ...]:
+    """The buckets after an answer told the levels of some."""
     if not told:
-        return pace if trip_s == pace.trip_s else attrs.evolve(pace, trip_s=trip_s)
-    total = pace.history.total
-    before = pace.history.until(ticket.sent_s - trip_s)
-    soon = pace.history.until(ticket.sent_s + trip_s)
-    buckets = pace.buckets
+        return pace.buckets
+    history, sent_s, trip_s = pace.history, ticket.sent_s, _trip_s(pace, ticket, now_s)
+    around = Around(
+        ticket.number,
+        sent_s,
+        trip_s,
+        history.total,
+        history.until(sent_s + trip_s),
+        history.until(sent_s - trip_s) + ticket.load,
+    )
+    buckets = list(pace.buckets)
     for level in told:
-        unit = level.unit
-        around = Around(
-            ticket.number,
-            ticket.sent_s,
-            trip_s,
-            (total - soon).of(unit),
-            (total - before - ticket.load).of(unit),
-        )
-        old = next((bucket for bucket in buckets if bucket.name == level.name), None)
-        buckets = _with(buckets, mirror.mirrored(old or _new(pace, level, now_s), level, around, now_s))
-    return _moved(pace, pace.gate, buckets, trip_s)
+        place = next((at for at, bucket in enumerate(buckets) if bucket.limit.name == level.name), None)
+        if place is None:
+            buckets.append(mirror.mirrored(_new(pace, level, now_s), level, around, now_s))
+        else:
+            buckets[place] = mirror.mirrored(buckets[place], level, around, now_s)
+    return tuple(buckets)
+
+
+def _given_back(buckets: tuple[Bucket, ...], tokens: float, now_s: float) -> tuple[Bucket, ...]:
+    """The buckets with so many tokens more in the user's own."""
+    if not any(bucket.limit.given for bucket in buckets):
+        return buckets
+    return tuple(
+        [b.taken(-tokens, now_s) if b.limit.given and b.limit.unit == "tokens" else b for b in buckets]
+    )
 
 
 def _moved(pace: Pace, gate: Gate, buckets: tuple[Bucket, ...], trip_s: float) -> Pace:
-    """The state with another gate, buckets and trip: what `attrs.evolve` does, at a tenth of its cost."""
+    """The state with these; the same one where nothing is new. `attrs.evolve` would cost a lot more."""
+    if gate is pace.gate and buckets is pace.buckets and trip_s == pace.trip_s:
+        return pace
     return Pace(
         gate,
         buckets,
@@ -327,7 +343,7 @@ def _new(pace: Pace, level: Level, now_s: float) -> Bucket:
     """A bucket that was full when the first request went."""
     used = level.limit - level.remaining
     rates = UNKNOWN if level.reset_s is None else of_reset(used, level.reset_s, level.quantum_s)
-    bucket = Bucket(level.name, level.unit, level.limit, rates)
+    limit = Limit(level.name, level.unit, level.limit, rates)
     charged = (pace.history.total - pace.refused).of(level.unit)
-    refilled = bucket.rate * (now_s - pace.began_s) if pace.began_s > -math.inf else 0.0
-    return bucket.holding(level.limit - charged + refilled, now_s)
+    refilled = limit.rate * (now_s - pace.began_s) if pace.began_s > -math.inf else 0.0
+    return Bucket(limit, limit.empty_s(level.limit - charged + refilled, now_s))
