@@ -13,6 +13,15 @@ import anyio.lowlevel
 _anchor_s: anyio.lowlevel.RunVar[float] = anyio.lowlevel.RunVar("fanin_clock_anchor_s")
 
 
+def running_loop() -> object:
+    """The event loop that runs in this thread: asyncio's, or what trio knows it by. Raises RuntimeError
+    where there is none."""
+    try:  # asyncio's short way
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return anyio.lowlevel.current_token().native_token
+
+
 class Clock(Protocol):
     """Tells the time and lets it pass."""
 
@@ -24,6 +33,11 @@ class Clock(Protocol):
         """Comes back when that time has passed, or when `wake` is set before."""
         ...
 
+    def alarm(self, scope: anyio.CancelScope, seconds: float) -> bool:
+        """Cancels what `scope` covers when that time has passed: how a sleeper is told its time by others
+        on its event loop. False where time passes in no other way than by `sleep`."""
+        ...
+
 
 class LoopClock:
     """The event loop's own time, moved so that all loops of the process agree.
@@ -31,18 +45,17 @@ class LoopClock:
     A loop with virtual time (as trio's MockClock) is followed where it goes, so tests need not wait.
     """
 
-    _loop: asyncio.AbstractEventLoop | None = None
-    _ahead_s = 0.0
+    def __init__(self) -> None:
+        self._known: tuple[object, Callable[[], float], float] | None = None
 
     def now_s(self) -> float:
-        # Limiters look at the clock many times a request, and asyncio has a short way.
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return anyio.current_time() + _anchor()
-        if loop is not self._loop:
-            self._loop, self._ahead_s = loop, _anchor()
-        return loop.time() + self._ahead_s
+        # Limiters look at the clock several times a request, and the way to it is long.
+        loop, known = running_loop(), self._known
+        if known is None or known[0] is not loop:
+            time = loop.time if isinstance(loop, asyncio.AbstractEventLoop) else anyio.current_time
+            known = self._known = loop, time, _anchor()
+        _, time, ahead_s = known
+        return time() + ahead_s
 
     async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
         if wake is None:
@@ -50,6 +63,10 @@ class LoopClock:
             return
         with anyio.move_on_after(seconds):
             await wake.wait()
+
+    def alarm(self, scope: anyio.CancelScope, seconds: float) -> bool:
+        scope.deadline = anyio.current_time() + seconds
+        return True
 
 
 def _anchor() -> float:
@@ -87,3 +104,6 @@ class StillClock:
 
     async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
         await anyio.lowlevel.checkpoint()
+
+    def alarm(self, scope: anyio.CancelScope, seconds: float) -> bool:
+        return False

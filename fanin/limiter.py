@@ -15,7 +15,6 @@ import heapq
 import itertools
 import math
 import threading
-from collections.abc import Callable
 from typing import TypeAlias
 
 import anyio
@@ -27,8 +26,8 @@ from fanin.policy import pacing
 from fanin.policy.pacing import Happened, Load, Outlook, Pace, Refusal, Ticket
 from fanin.sharing.joint import Given, limited_by
 from fanin.sharing.share import Share
-from fanin.waiter import TooLong, Waiter
-from fanin.waking import here
+from fanin.waiter import TooLong, Waiter, Waiting
+from fanin.waking import Wake, here
 
 _NOW_S = 1e-6
 """What may go so soon goes now: sums of times are no more exact than that."""
@@ -42,8 +41,8 @@ BUSY_S = 0.005
 """So long whoever finds somebody else looking stands back."""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
-Waiting: TypeAlias = Callable[[Outlook, float], None]
-"""Is told what holds a request, and for how many seconds."""
+_LINE = Outlook(math.inf, "line")
+"""What holds those who do not stand first."""
 
 
 class Limiter:
@@ -121,34 +120,33 @@ class Limiter:
         past `ends_s`, or longer than `max_wait_s` from then on. A cancelled waiter leaves the line and
         gives back what was reserved for it.
         """
-        waiter = Waiter(load, next(self._places) if place is None else place)
+        place = next(self._places) if place is None else place
+        waiter = Waiter(load, place, clock, ends_s, max_wait_s, waiting)
         self._line_up(waiter)
-        told: tuple[str, float] | None = None
         try:
             while True:
-                outlook = self._pump(self._now_s(clock), waiter)
+                now_s = self._now_s(clock)
+                outlook = self._pump(now_s, waiter)
                 if waiter.ticket is not None:
-                    if told is not None:
+                    if waiter.told is not None:
                         await anyio.lowlevel.checkpoint_if_cancelled()
-                    if late := self._late(waiter, clock, ends_s, max_wait_s):
+                    if late := self._late(waiter, now_s):
                         return late
-                    if await self._kept(waiter, clock):
+                    if await self._kept(waiter, now_s):
                         return waiter.ticket
                 elif outlook is not None:
-                    wait_s = outlook.at_s - self._now_s(clock)
-                    seen = Outlook(self.here_s(outlook.at_s), outlook.why)
-                    if (seen.at_s >= ends_s or wait_s > max_wait_s) and not await self._looked(clock):
+                    seen, wait_s = self._here(outlook), outlook.at_s - now_s
+                    if waiter.too_long(seen, wait_s) and not await self._looked(clock):
                         return TooLong(seen, wait_s)
-                    if told != (seen.why, seen.at_s) and wait_s > 0:
-                        told = (seen.why, seen.at_s)
-                        waiting(seen, wait_s)
-                    await self._until(outlook, waiter, clock)
+                    if wait_s > 0:
+                        waiter.tell(seen, wait_s)
+                    await self._until(outlook, waiter)
                 else:
-                    if told is None:
-                        told = ("line", 0.0)
-                        waiting(Outlook(math.inf, "line"), 0.0)
-                    await waiter.wake.event.wait()
-                waiter.wake.renew()
+                    if waiter.told is None:
+                        waiter.tell(_LINE, 0.0)
+                    await waiter.sleep()
+                if waiter.wake is not None:
+                    waiter.wake.renew()
         except BaseException:
             if waiter.ticket is not None:
                 self.returned(waiter.ticket, clock.now_s())
@@ -191,6 +189,10 @@ class Limiter:
         """A time of the pace, as a ticket's, on the clock of this process."""
         return at_s - self._ahead_s
 
+    def _here(self, outlook: Outlook) -> Outlook:
+        """An outlook on the clock of this process."""
+        return outlook if self._share is None else Outlook(self.here_s(outlook.at_s), outlook.why)
+
     def _now_s(self, clock: Clock) -> float:
         return clock.now_s() + self._ahead_s
 
@@ -199,9 +201,10 @@ class Limiter:
         with self._lock:
             heapq.heappush(self._line, (waiter.place, id(waiter), waiter))
 
-    async def _until(self, outlook: Outlook, first: Waiter, clock: Clock) -> None:
+    async def _until(self, outlook: Outlook, first: Waiter) -> None:
         """What the first in the line does until its time has come: it sleeps, or looks."""
-        now_s, share = self._now_s(clock), self._share
+        clock, share = first.clock, self._share
+        now_s = self._now_s(clock)
         at_s = outlook.at_s
         if share is not None and share.together(now_s):
             at_s = max(at_s - share.reach_s(outlook), self._next_look_s)
@@ -209,26 +212,32 @@ class Limiter:
                 await self._look(clock, lease=True)
                 return
             self._wakes_s = at_s
+        assert first.wake is not None
         await clock.sleep(max(0.0, at_s - now_s), first.wake.event)
 
-    def _late(self, waiter: Waiter, clock: Clock, ends_s: float, max_wait_s: float) -> TooLong | None:
+    def _late(self, waiter: Waiter, now_s: float) -> TooLong | None:
         """Where a ticket was taken for a time that is too late: it is given back."""
         ticket = waiter.ticket
         assert ticket is not None
-        wait_s, here_s = ticket.sent_s - self._now_s(clock), self.here_s(ticket.sent_s)
-        if wait_s <= _NOW_S or (here_s < ends_s and wait_s <= max_wait_s):
+        wait_s = ticket.sent_s - now_s
+        if wait_s <= _NOW_S:
+            return None
+        seen = Outlook(self.here_s(ticket.sent_s), "line")
+        if not waiter.too_long(seen, wait_s):
             return None
         waiter.ticket = None
-        self.returned(ticket, clock.now_s())
-        return TooLong(Outlook(here_s, "line"), wait_s)
+        self.returned(ticket, waiter.clock.now_s())
+        return TooLong(seen, wait_s)
 
-    async def _kept(self, waiter: Waiter, clock: Clock) -> bool:
+    async def _kept(self, waiter: Waiter, now_s: float) -> bool:
         """Waits for the time of a ticket that was taken before it; False where the gate has closed
         meanwhile: the ticket is given back, and the waiter stands in its place again."""
-        ticket, share = waiter.ticket, self._share
+        ticket, share, clock = waiter.ticket, self._share, waiter.clock
         assert ticket is not None
-        now_s, closed_s = self._now_s(clock), self.pace.gate.until_s
+        closed_s = self.pace.gate.until_s
         while now_s + _NOW_S < ticket.sent_s >= closed_s - _NOW_S:
+            if waiter.wake is None:
+                waiter.wake = Wake()
             waiter.wake.renew()
             self._ahead.add(waiter)
             try:
@@ -312,14 +321,14 @@ class Limiter:
     def _reconsider(self, share: Share, now_s: float) -> None:
         """Wakes whoever planned with what has changed: those with tickets for a time at which the gate is
         closed now, and the first in the line where it may go earlier."""
-        token, first = here(), self._first
+        where, first = here(), self._first
         for waiter in self._ahead:
             if waiter.ticket is not None and waiter.ticket.sent_s < share.pace.gate.until_s:
-                waiter.call(token)
+                waiter.call(where)
         if first is not None and share.together(now_s):
             outlook = share.outlook(first.load)
             if outlook.at_s - share.reach_s(outlook) < self._wakes_s - _NOW_S:
-                first.call(token)
+                first.call(where)
 
     def _pump(self, now_s: float, caller: Waiter | None) -> Outlook | None:
         """Lets go what may go now. What holds the caller, where it stands first."""
@@ -339,11 +348,20 @@ class Limiter:
             if first is not None and first is not self._first:
                 woken.append(first)
             self._first = first
-        token = here() if woken else None
-        for waiter in woken:
-            if waiter is not caller:
-                waiter.call(token)
+            if caller is not None and caller.ticket is None and caller.wake is None:
+                caller.wake = Wake()  # before anybody can want to wake it
+        others = [waiter for waiter in woken if waiter is not caller]
+        where = here() if others else None
+        for waiter in others:
+            if waiter is not first or not self._planned(waiter, outlook, now_s, where):
+                waiter.call(where)
         return outlook if first is not None and first is caller else None
+
+    def _planned(self, first: Waiter, outlook: Outlook | None, now_s: float, where: object) -> bool:
+        """Tells a sleeper that it stands first now; False where it has to wake up for that."""
+        if outlook is None or self._together(now_s):
+            return False
+        return first.plan(self._here(outlook), outlook.at_s - now_s, where)
 
     def _together(self, now_s: float) -> bool:
         return self._share is not None and self._share.together(now_s)
@@ -351,7 +369,7 @@ class Limiter:
     def _outlook(self, load: Load) -> Outlook:
         if self._share is not None:
             return self._share.outlook(load)
-        if self._seen[0] is not self._pace or self._seen[1] != load:
+        if self._seen[0] is not self._pace or self._seen[1] is not load:
             self._seen = self._pace, load, pacing.outlook(self._pace, load)
         return self._seen[2]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
-import anyio.lowlevel
 import attrs
+
+from fanin.clock import running_loop
 
 
 @attrs.define(eq=False)
@@ -13,18 +16,21 @@ class Wake:
 
     event: anyio.Event = attrs.field(factory=anyio.Event)
     """What it sleeps on: set when it is woken."""
-    _token: anyio.lowlevel.EventLoopToken = attrs.field(factory=anyio.lowlevel.current_token)
+    _loop: Any = attrs.field(factory=running_loop)
 
-    def call(self, where: anyio.lowlevel.EventLoopToken | None) -> bool:
+    def sleeps_on(self, where: object) -> bool:
+        """Whether that is its event loop."""
+        return where is self._loop
+
+    def call(self, where: object) -> bool:
         """Wakes it, now or as soon as its event loop gets to it; False where that loop has ended.
 
         `where` is the event loop that this is called on, as `here` tells it.
         """
-        if where == self._token:
+        if self.sleeps_on(where):
             self.event.set()
             return True
-        loop = self._token.native_token
-        soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon  # type: ignore[attr-defined]
+        soon = getattr(self._loop, "call_soon_threadsafe", None) or self._loop.run_sync_soon
         try:
             soon(self.event.set)
         except RuntimeError:
@@ -37,9 +43,9 @@ class Wake:
             self.event = anyio.Event()
 
 
-def here() -> anyio.lowlevel.EventLoopToken | None:
+def here() -> object:
     """The event loop that runs in this thread; None where there is none."""
     try:
-        return anyio.lowlevel.current_token()
+        return running_loop()
     except RuntimeError:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any
 
@@ -161,6 +162,85 @@ async def test_what_a_request_waits_for_is_told() -> None:
         Load(1, 600), clock, waiting=lambda outlook, wait_s: told.append((outlook.why, wait_s))
     )
     assert told == [("tpm", pytest.approx(6.0))]
+
+
+class CountedClock(LoopClock):
+    """Counts how often somebody sleeps on it."""
+
+    sleeps = 0
+
+    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
+        self.sleeps += 1
+        await super().sleep(seconds, wake)
+
+
+@pytest.mark.anyio
+async def test_who_stands_first_from_now_on_is_told_and_sleeps_on() -> None:
+    limiter, clock, told = paced(stagger_s=2.0), CountedClock(), list[tuple[int, str, float, float]]()
+    began_s = clock.now_s()
+
+    async def pass_through(place: int) -> None:
+        def waiting(outlook: Outlook, wait_s: float) -> None:
+            told.append((place, outlook.why, clock.now_s() - began_s, wait_s))
+
+        await limiter.admit(Load(), clock, place=place, waiting=waiting)
+
+    await pass_through(0)
+    async with anyio.create_task_group() as group:
+        for place in (1, 2, 3):
+            group.start_soon(pass_through, place)
+            await anyio.sleep(0.1)
+    first, *later = [one for one in told if one[1] == "stagger"]
+    assert first == (1, "stagger", pytest.approx(0.0), pytest.approx(2.0))
+    assert later == [(n, "stagger", pytest.approx(2.0 * n - 2), pytest.approx(2.0)) for n in (2, 3)]
+    assert clock.sleeps == 1  # the first one's, whom nobody was there to tell
+    assert clock.now_s() == pytest.approx(began_s + 6.0)
+
+
+@pytest.mark.anyio
+async def test_who_would_wait_too_long_is_told_so_as_soon_as_it_stands_first() -> None:
+    limiter, clock = paced(stagger_s=2.0), LoopClock()
+    began_s, came = clock.now_s(), dict[int, tuple[bool, float]]()
+
+    async def pass_through(place: int, max_wait_s: float) -> None:
+        granted = await limiter.admit(Load(), clock, place=place, max_wait_s=max_wait_s)
+        came[place] = isinstance(granted, Ticket), clock.now_s() - began_s
+
+    await pass_through(0, 9.0)
+    async with anyio.create_task_group() as group:
+        for place, max_wait_s in ((1, 9.0), (2, 1.0), (3, 9.0)):
+            group.start_soon(pass_through, place, max_wait_s)
+            await anyio.sleep(0.1)
+    near = pytest.approx
+    assert came == {0: (True, 0.0), 1: (True, near(2.0)), 2: (False, near(2.0)), 3: (True, near(4.0))}
+
+
+@pytest.mark.anyio
+async def test_what_goes_wrong_in_telling_is_the_waiter_s_own_and_in_its_own_context() -> None:
+    limiter, clock, went = paced(stagger_s=2.0), LoopClock(), list[int]()
+    number, seen = ContextVar[int]("number"), list[int]()
+
+    def tell(outlook: Outlook, wait_s: float) -> None:
+        seen.append(number.get())
+        if outlook.why == "stagger" and number.get() == 2:
+            raise ValueError("the second's own")
+
+    async def pass_through(place: int) -> None:
+        number.set(place)
+        if place == 2:
+            with pytest.raises(ValueError, match="own"):
+                await limiter.admit(Load(), clock, place=place, waiting=tell)
+        else:
+            await limiter.admit(Load(), clock, place=place, waiting=tell)
+            went.append(place)
+
+    async with anyio.create_task_group() as group:
+        for place in range(4):
+            group.start_soon(pass_through, place)
+            await anyio.sleep(0.1)
+    assert went == [0, 1, 3]
+    assert sorted(seen) == [1, 2, 2, 3, 3]  # in the line, and as the first
+    assert limiter.waiting == 0
 
 
 @pytest.mark.anyio

@@ -129,8 +129,6 @@ def mirrored(bucket: Bucket, told: Level, around: Around, now_s: float) -> Bucke
     new of the level.
     """
     limit, fresh = bucket.limit.told(told), around.number > bucket.heard
-    if not fresh and limit is bucket.limit:
-        return bucket
     level = bucket.level(now_s)
     if limit.size != bucket.limit.size:
         level += limit.size - bucket.limit.size

@@ -33,7 +33,9 @@ _BARE_QUANTUM_S = 1.0
 _MOST_RESET_S = 40 * 86400.0
 """A bare number above this is a date, not a duration."""
 KEPT = 1024
-"""So many texts that were read are known again: a server tells the same few over and over."""
+"""So much that was read is known again: a server tells the same over and over."""
+LAYOUTS = 64
+"""And so many sets of headers."""
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _PER = re.compile(r"\b(requests?|tokens?) per (second|sec|minute|min|hour|day)\b|\b([RT])P([SMD])\b")
 
@@ -79,31 +81,38 @@ NOTHING_TOLD = Refusal()
 
 def levels(headers: Headers) -> tuple[Level, ...]:
     """The levels that the headers of an answer tell; names in lower case, order as they came."""
-    told_of: dict[str, dict[str, str]] = {}
-    for name, value in headers:
-        place = _place(name)
-        if place is not None:
-            bucket, field = place
-            told_of.setdefault(bucket, {})[field] = value
-    found = [_level(bucket, fields) for bucket, fields in told_of.items()]
+    pairs = tuple(headers)
+    found = [
+        _level(bucket, unit, pairs[limit][1], pairs[remaining][1], "" if reset is None else pairs[reset][1])
+        for bucket, unit, limit, remaining, reset in _layout(tuple([name for name, _ in pairs]))
+    ]
     return tuple([level for level in found if level is not None])
 
 
-@lru_cache(KEPT)
-def _place(header: str) -> tuple[str, str] | None:
-    """The bucket and the field that a header of that name tells; None where it tells of no bucket."""
-    if not header.startswith(_PREFIX):
-        return None
-    field, _, bucket = header[len(_PREFIX) :].partition("-")
-    return None if _unit(bucket) is None else (bucket, field)
+@lru_cache(LAYOUTS)
+def _layout(names: tuple[str, ...]) -> tuple[tuple[str, Unit, int, int, int | None], ...]:
+    """Which headers of an answer tell of which bucket: its name and unit, and the places of the limit, of
+    what remains, and of the time to full, if that is told. The same for all answers of a server."""
+    places: dict[str, dict[str, int]] = {}
+    for place, name in enumerate(names):
+        if name.startswith(_PREFIX):
+            field, _, bucket = name[len(_PREFIX) :].partition("-")
+            places.setdefault(bucket, {})[field] = place
+    found = [(bucket, _unit(bucket), fields) for bucket, fields in places.items()]
+    return tuple(
+        [
+            (bucket, unit, fields["limit"], fields["remaining"], fields.get("reset"))
+            for bucket, unit, fields in found
+            if unit is not None and "limit" in fields and "remaining" in fields
+        ]
+    )
 
 
-def _level(bucket: str, fields: dict[str, str]) -> Level | None:
-    unit = _unit(bucket)
-    limit, remaining = _number(fields.get("limit", "")), _number(fields.get("remaining", ""))
-    if unit is None or limit is None or remaining is None or limit <= 0:
+def _level(bucket: str, unit: Unit, limit_text: str, remaining_text: str, reset: str) -> Level | None:
+    limit, remaining = _number(limit_text), _number(remaining_text)
+    if limit is None or remaining is None or limit <= 0:
         return None
-    reset_s, quantum_s = _reset(fields.get("reset", ""))
+    reset_s, quantum_s = _reset(reset)
     return Level(bucket, unit, limit, min(remaining, limit), reset_s, quantum_s)
 
 

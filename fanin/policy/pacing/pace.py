@@ -201,17 +201,19 @@ def answered(
     What was reserved beyond that is given back to the user's own limit. Of their own buckets the
     providers tell the level.
     """
-    buckets = _mirrored(pace, ticket, told, now_s)
+    trip_s = _trip_s(pace, ticket, now_s)
+    buckets = _mirrored(pace, ticket, told, trip_s, now_s)
     if used_tokens is not None:
         buckets = _given_back(buckets, ticket.load.tokens - used_tokens, now_s)
-    return _moved(pace, gates.succeeded(pace.gate), buckets, _trip_s(pace, ticket, now_s))
+    return _moved(pace, gates.succeeded(pace.gate), buckets, trip_s)
 
 
 def failed(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> Pace:
     """No usable answer came: a server error, a broken connection. It never touches the gate."""
     if not told:
         return pace
-    return _moved(pace, pace.gate, _mirrored(pace, ticket, told, now_s), _trip_s(pace, ticket, now_s))
+    trip_s = _trip_s(pace, ticket, now_s)
+    return _moved(pace, pace.gate, _mirrored(pace, ticket, told, trip_s, now_s), trip_s)
 
 
 def returned(pace: Pace, ticket: Ticket, now_s: float) -> Pace:
@@ -224,8 +226,8 @@ def refused(pace: Pace, ticket: Ticket, told: tuple[Level, ...], refusal: Refusa
     gate = gates.refused(pace.gate, sent_s=ticket.sent_s, told_s=refusal.wait_s or 0.0, now_s=now_s)
     # It was sent all the same: the user's own limit of requests counts it.
     uncharged = _uncharged(pace, ticket, Load(0, ticket.load.tokens), now_s)
-    buckets = _mirrored(uncharged, ticket, told, now_s)
-    pace = _moved(uncharged, gate, buckets, _trip_s(pace, ticket, now_s))
+    trip_s = _trip_s(pace, ticket, now_s)
+    pace = _moved(uncharged, gate, _mirrored(uncharged, ticket, told, trip_s, now_s), trip_s)
     for bucket in pace.buckets:
         limit = bucket.limit
         if limit.unit == refusal.unit and limit.size == refusal.limit and not limit.given:
@@ -290,11 +292,13 @@ def _trip_s(pace: Pace, ticket: Ticket, now_s: float) -> float:
     return max(SHORTEST_TRIP_S, min(pace.trip_s, now_s - ticket.sent_s))
 
 
-def _mirrored(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> tuple[Bucket, ...]:
+def _mirrored(
+    pace: Pace, ticket: Ticket, told: tuple[Level, ...], trip_s: float, now_s: float
+) -> tuple[Bucket, ...]:
     """The buckets after an answer told the levels of some."""
     if not told:
         return pace.buckets
-    history, sent_s, trip_s = pace.history, ticket.sent_s, _trip_s(pace, ticket, now_s)
+    history, sent_s = pace.history, ticket.sent_s
     around = Around(
         ticket.number,
         sent_s,
