@@ -110,7 +110,7 @@ class Admission:
     def _settle(self, answer: Completion | CallError) -> None:
         ticket, now_s = self._ticket, self.clock.now_s()
         assert ticket is not None
-        self._leave(answer, now_s - self.limiter.here_s(ticket.sent_s))
+        self._leave(answer, now_s - self.limiter.here_s(ticket.went_s))
         if isinstance(answer, Completion):
             self.limiter.answered(ticket, answer.headers, now_s, _tokens(answer.usage))
         elif answer.kind == "rate_limit" and not answer.final:

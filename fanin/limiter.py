@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
+import attrs
 
 from fanin.clock import Clock
 from fanin.places import Places
@@ -37,8 +38,8 @@ EARLY_S = 0.1
 """The next look comes so long before the last ticket's time, so that no pause lies between."""
 STALE_S = 1.0
 """Nobody is turned away by a view that is older."""
-BUSY_S = 0.005
-"""So long whoever finds somebody else looking stands back."""
+BUSY_S = 0.01
+"""So long whoever finds somebody else looking stands back, and so far apart two looks are at least."""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 _LINE = Outlook(math.inf, "line")
@@ -249,6 +250,8 @@ class Limiter:
         if share is not None and share.together(now_s):
             closed_s, good = max(closed_s, share.closed_until_s()), share.holds(ticket, now_s)
         if good and closed_s <= max(now_s, ticket.sent_s) + _NOW_S:
+            if now_s > ticket.sent_s + _NOW_S:
+                waiter.ticket = attrs.evolve(ticket, late_s=now_s - ticket.sent_s)
             return True
         self.returned(ticket, clock.now_s())
         self._line_up(waiter)
@@ -304,7 +307,7 @@ class Limiter:
             heapq.heappush(self._line, (waiter.place, id(waiter), waiter))
         if tickets:
             more = len(tickets) == len(heads) == HEADS
-            self._next_look_s = -math.inf if more else tickets[-1].sent_s - EARLY_S
+            self._next_look_s = -math.inf if more else max(tickets[-1].sent_s - EARLY_S, now_s + BUSY_S)
         elif heads:
             self._next_look_s = now_s + BUSY_S
 
@@ -335,7 +338,9 @@ class Limiter:
         woken: list[Waiter] = []
         with self._lock:
             outlook = None
-            while self._line and not self._looking:
+            # Whoever goes on without the store waits for nobody who tries it again.
+            looking = self._looking and self._together(now_s)
+            while self._line and not looking:
                 waiter = self._line[0][2]
                 if not waiter.left:
                     outlook = self._outlook(waiter.load)
@@ -344,7 +349,7 @@ class Limiter:
                     self._let_go(waiter, now_s)
                     woken.append(waiter)
                 heapq.heappop(self._line)
-            first = self._line[0][2] if self._line and not self._looking else None
+            first = self._line[0][2] if self._line and not looking else None
             if first is not None and first is not self._first:
                 woken.append(first)
             self._first = first

@@ -41,8 +41,15 @@ class Driven:
         return max(self.done_s.values())
 
 
-def drive(offer: Offer, costs: Sequence[float], pace: Pace | None = None, until_s: float = 1e6) -> Driven:
-    """Sends requests of these costs in tokens, all waiting from the first moment, oldest first."""
+def drive(
+    offer: Offer,
+    costs: Sequence[float],
+    pace: Pace | None = None,
+    until_s: float = 1e6,
+    late_s: Callable[[int], float] = lambda number: 0.0,
+) -> Driven:
+    """Sends requests of these costs in tokens, all waiting from the first moment, oldest first; the
+    how-manieth ticket is used so much later than reserved as `late_s` says."""
     driven = Driven(Pace() if pace is None else pace, Provider(offer))
     events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
     ties = itertools.count()
@@ -64,6 +71,18 @@ def drive(offer: Offer, costs: Sequence[float], pace: Pace | None = None, until_
                 return
             request = heapq.heappop(waiting)
             driven.pace, ticket = pacing.sent(driven.pace, load, now_s)
+            ticket = attrs.evolve(ticket, late_s=late_s(ticket.number))
+            if ticket.late_s:
+                at(ticket.went_s, go, request, ticket)
+            else:
+                go(request, ticket)
+
+    def go(request: int, ticket: Ticket) -> None:
+        if driven.pace.gate.until_s > now_s:
+            driven.pace = pacing.returned(driven.pace, ticket, now_s)
+            heapq.heappush(waiting, request)
+            pump()
+        else:
             driven.sent_s.append(now_s)
             at(now_s + TRIP_S, arrive, request, ticket)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -217,6 +218,45 @@ def test_a_worker_gets_no_more_than_its_share(loop: str) -> None:
     engine = EngineHere(backend, 4, [(2.7, 1)])
     done(items(64), backend, engine, loop, jobs=16, runs=1)
     assert engine.lost == 4
+
+
+@both_loops
+@pytest.mark.parametrize("starts_s", [3.0, math.inf])
+def test_who_is_ready_first_leaves_the_others_their_parts(loop: str, starts_s: float) -> None:
+    class Slow(WorkerHere):
+        async def begin(self) -> None:
+            await anyio.sleep(starts_s)
+            await super().begin()
+
+    class Uneven(EngineHere):
+        @asynccontextmanager
+        async def open(self, post: Post) -> AsyncIterator[Asker]:
+            async with anyio.create_task_group() as group:
+                workers = [WorkerHere(backend, group, post), Slow(backend, group, post)]
+                async with crew(workers, post) as asker:
+                    yield asker
+                group.cancel_scope.cancel()
+
+    backend = Scripted(odd, latency_s=lambda request: 1.0, limited=False)
+    done(items(120), backend, Uneven(backend, 0), loop, jobs=8, runs=1)
+    seconds = [math.floor(sent_s - backend.sent_s[0]) for sent_s in backend.sent_s]
+    # Alone, the first does half; then there are two, or it does the whole once nobody else is waited for.
+    assert seconds.count(1) == 4
+    assert max(seconds.count(second) for second in range(4, 8)) >= (4 if starts_s > 10 else 7)
+    assert max(seconds.count(second) for second in range(11, 15)) >= 7
+
+
+@both_loops
+def test_what_a_worker_needs_is_loaded_before_its_first_call_is_paced(loop: str) -> None:
+    class Loading(Scripted):
+        async def resolve(self, models: tuple[str, ...]) -> tuple[str, ...]:
+            loaded.extend((model, len(self.sent)) for model in models)
+            return await super().resolve(models)
+
+    loaded: list[tuple[str, int]] = []
+    backend = Loading(odd, limited=False)
+    done(items(8), backend, EngineHere(backend, 1), loop, runs=1, model="m", jobs=1)
+    assert ("m", 0) in loaded
 
 
 @both_loops

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from importlib.util import find_spec
@@ -96,7 +97,10 @@ class Job:
         assert sorted(ids) == list(range(self.items))
 
     def check_pace(self) -> None:
-        """The server refused at most 0.05 for each answer, as of processes that share a pace."""
+        """Never above rate and burst in any second; and hardly any of it was refused."""
+        arrived_s = sorted([*self.count.admitted_s, *self.count.refused_s])
+        most = max(bisect_left(arrived_s, at_s + 1.0) - place for place, at_s in enumerate(arrived_s))
+        assert most <= RATE + BURST
         assert len(self.count.refused_s) <= 0.05 * len(self.count.admitted_s)
 
     @property

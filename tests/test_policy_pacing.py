@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from random import Random
 
 import attrs
 import pytest
@@ -91,6 +92,26 @@ def test_a_burst_goes_at_once_and_then_the_rate_is_kept_where_headers_tell_it() 
     assert sum(at_s < 0.5 for at_s in driven.provider.counts["m"].admitted_s) >= 10
     steady = driven.provider.counts["m"].admitted_s[30:90]
     assert steady[-1] - steady[0] == pytest.approx(59 / 10, rel=0.03)
+
+
+@given(
+    rate=st.sampled_from([20.0, 50.0, 100.0]),
+    share=st.sampled_from([0.25, 0.5, 1.0]),
+    most_late_s=st.sampled_from([0.05, 0.1, 0.15]),
+    seed=st.integers(0, 99),
+)
+def test_requests_that_go_late_are_not_taken_for_arrived(
+    rate: float, share: float, most_late_s: float, seed: int
+) -> None:
+    def late_s(number: int) -> float:
+        busy = Random(seed * 1000 + number // 20).choice([0.0, 0.0, 0.3, 1.0])
+        return most_late_s * busy if number > 2 * rate * share else 0.0
+
+    offer = Offer(Limits(rate, rate * share), latency_s=0.1, seed=seed)
+    driven = drive(offer, [1.0] * 300, late_s=late_s)
+    # Where lateness is not told, 20 to 40 are.
+    assert driven.refused <= 8
+    assert driven.makespan_s <= 1.4 * (told_makespan_s(offer, {"m": [1.0] * 300}) + 2 * most_late_s)
 
 
 def test_where_everything_is_refused_and_nothing_told_one_is_tried_each_minute_at_least() -> None:

@@ -76,6 +76,8 @@ class Joint:
     """Who looked lately, by name."""
     refusals: tuple[Refused, ...] = ()
     """The newest refusals, oldest first."""
+    parted_s: float = -math.inf
+    """When somebody came back who had done without the store; who has not looked since still does."""
 
 
 @attrs.frozen
@@ -88,6 +90,8 @@ class Visit:
     """What happened since its last look, in order."""
     loads: tuple[Load, ...] = ()
     """The requests at the head of its line."""
+    alone_s: float = -math.inf
+    """When it last began to do without the store."""
 
 
 def exchanged(joint: Joint, visit: Visit, now_s: float) -> tuple[Joint, tuple[Ticket, ...]]:
@@ -100,8 +104,18 @@ def exchanged(joint: Joint, visit: Visit, now_s: float) -> tuple[Joint, tuple[Ti
     for news in visit.news:
         booked = pacing.learnt(booked, news)
     booked = pacing.brought(booked, now_s)
-    booked = attrs.evolve(booked, pace=under(booked.pace, members, now_s))
-    booked, tickets = pacing.leased(booked, visit.loads, now_s, in_turn=in_turn(members, member.name))
+    parted_s = now_s if visit.alone_s > joint.parted_s else joint.parted_s
+    # What the others send meanwhile is told when they are back: until then all keep to their parts.
+    back = sum(m.seen_s >= parted_s for m in members)
+    pace = pacing.divided(under(booked.pace, members, now_s), back / len(members), now_s)
+    booked = attrs.evolve(booked, pace=pace)
+    booked, tickets = pacing.leased(
+        booked,
+        visit.loads,
+        now_s,
+        in_turn=in_turn(members, member.name),
+        waiting=1 + sum(m.waiting > 0 for m in others),
+    )
     if tickets:
         members = (*others, attrs.evolve(member, took_s=now_s))
     refusals = [
@@ -110,7 +124,8 @@ def exchanged(joint: Joint, visit: Visit, now_s: float) -> tuple[Joint, tuple[Ti
         if news.what == "refused"
     ]
     kept = (*joint.refusals, *refusals)[-KEPT_REFUSALS:]
-    return Joint(joint.account, joint.model, booked, tuple(sorted(members, key=_name)), kept), tickets
+    members = tuple(sorted(members, key=_name))
+    return Joint(joint.account, joint.model, booked, members, kept, parted_s), tickets
 
 
 def present(members: tuple[Member, ...], now_s: float, *, but: str = "") -> tuple[Member, ...]:

@@ -1,6 +1,7 @@
 """The crew: which worker has which call, and what becomes of the calls of one that is lost.
 
-A call goes to the worker that has the fewest. What a worker tells is heard at once, call by call, so that
+A call goes to the worker that has the fewest, and none has more than its part: who is ready first is not
+to be buried in calls while the others start. What a worker tells is heard at once, call by call, so that
 with a worker only those calls are lost that it had not told the end of: they are paid at their worst, and
 asked again of others. Who comes back begins with an empty desk.
 """
@@ -8,6 +9,7 @@ asked again of others. Who comes back begins with an empty desk.
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -40,6 +42,8 @@ LOSSES = 6
 """A worker that is lost so often, one time after the other and with no call done, is given up."""
 
 
+HIRING_S = 10.0
+"""So long those who are ready leave their parts to those who are not yet."""
 PAUSE_S = 1.0
 """It is begun anew after so long, after its second loss in a row twice as long, and so on."""
 
@@ -105,10 +109,12 @@ class Crew:
         self._numbers = itertools.count()
         self._unseated: dict[int, _Call] = {}
         """Calls that nobody has, oldest first."""
+        self._hiring = True
         self._error: EngineError | None = None
         """Why nobody is left."""
         for seat in self._seats:
             group.start_soon(self._employ, seat)
+        group.start_soon(self._hire)
 
     async def ask(self, request: Request, hold: Hold, seed: int, hear: Hear) -> Outcome | None:
         """One request to its end, by whoever has the fewest; `fanin.batching.engines.Asker` defines it."""
@@ -129,21 +135,34 @@ class Crew:
             self._end(call, error=self._error)
             return
         up = [seat for seat in self._seats if seat.up]
-        if not up:
+        parts = len(self._seats if self._hiring else up)
+        seat = min(up, key=lambda seat: len(seat.calls), default=None)
+        if seat is None or len(seat.calls) >= math.ceil(self._post.terms.concurrency / parts):
             self._unseated[call.ask.number] = call
             return
-        call.seat = seat = min(up, key=lambda seat: len(seat.calls))
+        call.seat = seat
         seat.calls[call.ask.number] = call
         seat.give(call.ask)
+
+    def _seat_waiting(self) -> None:
+        """Seats all that can be."""
+        unseated, self._unseated = self._unseated, {}
+        for call in unseated.values():
+            self._seat(call)
+
+    async def _hire(self) -> None:
+        """After a while nobody is waited for any more."""
+        await anyio.sleep(HIRING_S)
+        self._hiring = False
+        self._seat_waiting()
 
     def _drop(self, call: _Call) -> None:
         """Nobody waits for it any more; what it was to use may be used."""
         self._unseated.pop(call.ask.number, None)
         if call.seat is not None:
-            call.seat.calls.pop(call.ask.number, None)
             call.seat.give(Drop(call.ask.number))
             self._pay_worst(call)
-        call.ended.set()
+        self._end(call)
 
     def _pay_worst(self, call: _Call) -> None:
         held, call.hold.reserved = call.hold.reserved, None
@@ -155,6 +174,8 @@ class Crew:
         if call.seat is not None:
             call.seat.calls.pop(call.ask.number, None)
         call.ended.set()
+        if self._unseated and self._error is None:
+            self._seat(self._unseated.pop(next(iter(self._unseated))))
 
     async def _employ(self, seat: _Seat) -> None:
         """A worker's whole life: as often as it is lost, it is begun anew."""
@@ -178,9 +199,8 @@ class Crew:
     async def _work(self, seat: _Seat) -> None:
         """Hands it orders and hears what it tells, until it is lost."""
         seat.up = True
-        unseated, self._unseated = self._unseated, {}
-        for call in unseated.values():
-            self._seat(call)
+        self._hiring = self._hiring and not all(seat.up for seat in self._seats)
+        self._seat_waiting()
         try:
             async with anyio.create_task_group() as both:
                 both.start_soon(self._order, seat)
@@ -264,12 +284,9 @@ class Crew:
         """That worker never comes back; where it was the last one, every call ends with the error."""
         self._leave(seat)
         self._seats.remove(seat)
-        if self._seats:
-            return
-        self._error = error
-        unseated, self._unseated = self._unseated, {}
-        for call in unseated.values():
-            self._end(call, error=error)
+        if not self._seats:
+            self._error = error
+        self._seat_waiting()
 
 
 @asynccontextmanager

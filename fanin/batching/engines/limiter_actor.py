@@ -18,7 +18,7 @@ from fanin.sharing.joint import Joint
 from fanin.sharing.store import Found, Key, Step, Store, StoreError
 
 T = TypeVar("T")
-ANSWER_S = 2.0
+ANSWER_S = 0.5
 """An actor that takes longer to answer is not waited for."""
 
 

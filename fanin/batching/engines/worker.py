@@ -52,6 +52,8 @@ class Desk:
         self._limiters = limiters
         self._watched = watched
         self._clock = BoundClock()
+        self._ready = set[str]()
+        """The models that the backend is ready for."""
         self._calls: dict[int, _Call] = {}
         self._orders: list[Order] = []
         self._came = anyio.Event()
@@ -121,11 +123,19 @@ class Desk:
         )
         try:
             with call.scope:
+                await self._get_ready(order.request.model)
                 self.tell(Done(number, await made.outcome(order.request)))
         except FaninError as error:
             self.tell(Broke(number, Problem(error.message, error.mend, error.exit_code)))
         finally:
             del self._calls[number]
+
+    async def _get_ready(self, model: str) -> None:
+        """Loads what calls need before the first is paced: the time that takes is no answer's, and all
+        whose time came meanwhile would go late, and together."""
+        if model not in self._ready:
+            await self._backend.resolve((model,))
+            self._ready.add(model)
 
     def _notice(self, number: int, event: Event) -> None:
         # Every call is asked and answered, which its end tells too.

@@ -7,7 +7,16 @@ happened a value, and `leasing` parts a pace among several.
 """
 
 from fanin.policy.pacing.happening import Happened, applied
-from fanin.policy.pacing.leasing import Booked, brought, divided, holds, learnt, leased, reach_s
+from fanin.policy.pacing.leasing import (
+    HORIZON_S,
+    Booked,
+    brought,
+    divided,
+    holds,
+    learnt,
+    leased,
+    reach_s,
+)
 from fanin.policy.pacing.load import Load
 from fanin.policy.pacing.noticing import Level, Refusal, levels, refusal
 from fanin.policy.pacing.pace import (
@@ -24,6 +33,7 @@ from fanin.policy.pacing.pace import (
 )
 
 __all__ = [
+    "HORIZON_S",
     "Booked",
     "Happened",
     "Level",

@@ -31,10 +31,15 @@ HORIZON_S = 0.25
 """Requests are taken so far ahead."""
 REACH_S = 1.0
 """And the first of them so far."""
+BLOCK = 64
+"""Tickets that are taken at one look at most, by all who wait: one who takes very many at once is late with
+them."""
 PROBING_S = 0.01
 """Both, while a limit is being found out."""
 SAME_S = 0.001
 """Moments so near one another are one."""
+PART = "part of "
+"""So begins the name of a part's limit."""
 LATE_S = 0.02
 """A ticket is given back where the pace, as it is now, would let the request go so much later."""
 
@@ -85,13 +90,16 @@ def reach_s(outlook: Outlook, *, in_turn: bool) -> float:
 
 
 def leased(
-    booked: Booked, loads: Sequence[Load], now_s: float, *, in_turn: bool = True
+    booked: Booked, loads: Sequence[Load], now_s: float, *, in_turn: bool = True, waiting: int = 1
 ) -> tuple[Booked, tuple[Ticket, ...]]:
     """Takes what may go within the horizon, in the order of `loads`: the state, and a ticket each for as
-    many of them as may. A ticket's time lies in the future where the request has to wait for it."""
+    many of them as may. A ticket's time lies in the future where the request has to wait for it.
+
+    `waiting` members wait, this one included: it takes its part of `BLOCK` at most.
+    """
     booked = brought(booked, now_s)
     whole, tickets = booked.whole, list[Ticket]()
-    for load in loads:
+    for load in loads[: max(1, BLOCK // waiting)]:
         if tickets and paces.seeking(whole):
             break
         outlook = paces.outlook(whole, load)
@@ -114,23 +122,28 @@ def holds(booked: Booked, ticket: Ticket, now_s: float) -> bool:
     return paces.outlook(_gone(booked.pace, before), ticket.load).at_s <= max(now_s, ticket.sent_s) + LATE_S
 
 
-def divided(pace: Pace, members: int, now_s: float) -> Pace:
-    """The state of one of several who see each other no more: each keeps to its part of every rate.
+def divided(pace: Pace, part: float, from_s: float) -> Pace:
+    """The state of some who share the pace with others whom they do not see: they keep to their part of
+    every rate; 1: of those who see everybody.
 
     The parts are limits that no answer changes, beside what is known: what the provider tells holds
-    for all of them together.
+    for all of them together. A part that is new is empty at `from_s`: how much of the whole is left,
+    nobody knows.
     """
-    if members <= 1:
-        return pace
-    held = [probe for probe in pace.probes if probe.phase == "hold"]
-    limits = [bucket.limit for bucket in pace.buckets]
+    whole = tuple([bucket for bucket in pace.buckets if not bucket.limit.name.startswith(PART)])
+    if part >= 1:
+        return pace if len(whole) == len(pace.buckets) else attrs.evolve(pace, buckets=whole)
+    old = {bucket.limit.name: bucket for bucket in pace.buckets if bucket.limit.name.startswith(PART)}
+    limits = [(b.limit.name, b.limit.unit, b.limit.size, b.limit.rate) for b in whole]
+    limits += [("probing", p.unit, p.limit, p.rate) for p in pace.probes if p.phase == "hold"]
     parts = [
-        _part(limit.name, limit.unit, limit.size / members, limit.rate / members, now_s) for limit in limits
-    ] + [_part("probing", probe.unit, probe.limit / members, probe.rate / members, now_s) for probe in held]
-    return attrs.evolve(pace, buckets=(*pace.buckets, *parts))
+        _part(old.get(PART + name), PART + name, unit, size * part, rate * part, from_s)
+        for name, unit, size, rate in limits
+    ]
+    return attrs.evolve(pace, buckets=(*whole, *parts))
 
 
-def _part(name: str, unit: Unit, size: float, rate: float, now_s: float) -> Bucket:
-    """It begins empty: how much of the whole is left now, nobody knows."""
+def _part(old: Bucket | None, name: str, unit: Unit, size: float, rate: float, from_s: float) -> Bucket:
     size = max(size, 1.0) if unit == "requests" else size
-    return Bucket(Limit(f"part of {name}", unit, size, Bracket(rate, rate), given=True), now_s)
+    limit = Limit(name, unit, size, Bracket(rate, rate), given=True)
+    return Bucket(limit, from_s if old is None else limit.empty_s(old.level(from_s), from_s))

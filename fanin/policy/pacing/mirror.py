@@ -58,6 +58,10 @@ class Limit:
         """How long the whole bucket takes to fill."""
         return self.size / self.rate
 
+    def late_s(self, late_s: float) -> float:
+        """How much of a lateness is allowed for: no more than a quarter of the bucket is kept for it."""
+        return 0.0 if self.given else min(late_s, self.window_s / 4)
+
     def empty_s(self, level: float, now_s: float) -> float:
         """When its bucket was empty, where it holds `level` now."""
         return now_s - min(level, self.size) / self.rate
@@ -93,9 +97,13 @@ class Bucket:
         limit = self.limit
         return self.empty_s + min(amount, limit.size) / limit.rate
 
-    def taken(self, amount: float, now_s: float) -> Bucket:
-        """The bucket with so much less."""
-        return self.holding(self.level(now_s) - amount, now_s)
+    def taken(self, amount: float, now_s: float, late_s: float = 0.0) -> Bucket:
+        """The bucket with so much less; what may arrive so late finds one that is no fuller than its size
+        by then, so that what comes back meanwhile may be lost."""
+        limit, level = self.limit, self.level(now_s)
+        if late_s and limit.size >= 2 * amount:
+            level = min(level, limit.size - limit.late_s(late_s) * limit.rate)
+        return self.holding(level - amount, now_s)
 
     def holding(self, level: float, now_s: float) -> Bucket:
         """The bucket with that level."""

@@ -41,6 +41,8 @@ SHORT_WINDOW_S = 45.0
 enforced per second (OpenAI), so that its burst is let go as a probe lets it."""
 LONGEST_MINUTE_S = 120.0
 """A bucket that takes longer to fill is a limit per hour or day."""
+LATE_KEPT = 0.997
+"""What is left of the greatest lateness after every answer; it is gone after a thousand."""
 TOLD_DOUBLING_S = 0.03
 """The start doubles its pace in this time where a limit per minute is told."""
 
@@ -54,7 +56,14 @@ class Ticket:
     load: Load
     """What was reserved for it."""
     sent_s: float
-    """When."""
+    """When, as it was reserved."""
+    late_s: float = 0.0
+    """It really went so much later: whoever sent it was busy."""
+
+    @property
+    def went_s(self) -> float:
+        """When it really went."""
+        return self.sent_s + self.late_s
 
 
 @attrs.frozen
@@ -89,6 +98,8 @@ class Pace:
     """The shortest time an answer took to come."""
     stagger_s: float = 0.0
     """So far apart requests go at least."""
+    late_s: float = 0.0
+    """So much later than reserved requests went lately."""
 
 
 def limited(
@@ -116,7 +127,7 @@ def limited(
             rates = Bracket(size / MINUTE_S, size / MINUTE_S)
             limit = Limit(name, unit, size, rates, given=True)  # type: ignore[arg-type]
             given.append(Bucket(limit, limit.empty_s(level, now_s)))
-    learnt = [b for b in pace.buckets if not b.limit.given]
+    learnt = [b for b in pace.buckets if not (b.limit.given and b.limit.name in ("rpm", "tpm"))]
     gate = attrs.evolve(pace.gate, cap_s=cap_s, delay_s=min(cap_s, pace.gate.delay_s))
     return attrs.evolve(pace, gate=gate, buckets=(*given, *learnt), stagger_s=stagger_s)
 
@@ -134,7 +145,8 @@ def outlook(pace: Pace, load: Load) -> Outlook:
         if not limit.given:
             # What hardly holds one request is full before the next: nothing is left over for one that
             # comes early.
-            ready_s += margin_s if limit.size >= 2 * amount else 2 * margin_s
+            roomy = limit.size >= 2 * amount
+            ready_s += margin_s + limit.late_s(pace.late_s) if roomy else 2 * margin_s
         if ready_s > at_s:
             at_s, why = ready_s, limit.name
     for probe in pace.probes:
@@ -166,7 +178,7 @@ def sent(pace: Pace, load: Load, now_s: float) -> tuple[Pace, Ticket]:
     ticket = Ticket(pace.count + 1, load, now_s)
     moved = Pace(
         pace.gate,
-        tuple([bucket.taken(load.of(bucket.limit.unit), now_s) for bucket in pace.buckets]),
+        tuple([bucket.taken(load.of(bucket.limit.unit), now_s, pace.late_s) for bucket in pace.buckets]),
         tuple([_passed(pace, probe, load, now_s) for probe in pace.probes]),
         pace.history.sent(load, now_s),
         pace.refused,
@@ -174,6 +186,7 @@ def sent(pace: Pace, load: Load, now_s: float) -> tuple[Pace, Ticket]:
         pace.began_s if pace.count else now_s,
         pace.trip_s,
         pace.stagger_s,
+        pace.late_s,
     )
     return moved, ticket
 
@@ -201,19 +214,19 @@ def answered(
     What was reserved beyond that is given back to the user's own limit. Of their own buckets the
     providers tell the level.
     """
-    trip_s = _trip_s(pace, ticket, now_s)
-    buckets = _mirrored(pace, ticket, told, trip_s, now_s)
+    times_s = _times_s(pace, ticket, now_s)
+    buckets = _mirrored(pace, ticket, told, times_s, now_s)
     if used_tokens is not None:
         buckets = _given_back(buckets, ticket.load.tokens - used_tokens, now_s)
-    return _moved(pace, gates.succeeded(pace.gate), buckets, trip_s)
+    return _moved(pace, gates.succeeded(pace.gate), buckets, times_s)
 
 
 def failed(pace: Pace, ticket: Ticket, told: tuple[Level, ...], now_s: float) -> Pace:
     """No usable answer came: a server error, a broken connection. It never touches the gate."""
     if not told:
         return pace
-    trip_s = _trip_s(pace, ticket, now_s)
-    return _moved(pace, pace.gate, _mirrored(pace, ticket, told, trip_s, now_s), trip_s)
+    times_s = _times_s(pace, ticket, now_s)
+    return _moved(pace, pace.gate, _mirrored(pace, ticket, told, times_s, now_s), times_s)
 
 
 def returned(pace: Pace, ticket: Ticket, now_s: float) -> Pace:
@@ -226,8 +239,8 @@ def refused(pace: Pace, ticket: Ticket, told: tuple[Level, ...], refusal: Refusa
     gate = gates.refused(pace.gate, sent_s=ticket.sent_s, told_s=refusal.wait_s or 0.0, now_s=now_s)
     # It was sent all the same: the user's own limit of requests counts it.
     uncharged = _uncharged(pace, ticket, Load(0, ticket.load.tokens), now_s)
-    trip_s = _trip_s(pace, ticket, now_s)
-    pace = _moved(uncharged, gate, _mirrored(uncharged, ticket, told, trip_s, now_s), trip_s)
+    times_s = _times_s(pace, ticket, now_s)
+    pace = _moved(uncharged, gate, _mirrored(uncharged, ticket, told, times_s, now_s), times_s)
     for bucket in pace.buckets:
         limit = bucket.limit
         if limit.unit == refusal.unit and limit.size == refusal.limit and not limit.given:
@@ -287,25 +300,27 @@ def _recounted(probe: Probe, ticket: Ticket) -> Probe:
     return probing.recounted(probe, ticket.load.of(probe.unit))
 
 
-def _trip_s(pace: Pace, ticket: Ticket, now_s: float) -> float:
-    """The shortest time an answer took, this one counted."""
-    return max(SHORTEST_TRIP_S, min(pace.trip_s, now_s - ticket.sent_s))
+def _times_s(pace: Pace, ticket: Ticket, now_s: float) -> tuple[float, float]:
+    """The shortest time an answer took, and how late requests go, this one counted."""
+    trip_s = max(SHORTEST_TRIP_S, min(pace.trip_s, now_s - ticket.went_s))
+    return trip_s, max(ticket.late_s, pace.late_s * LATE_KEPT)
 
 
 def _mirrored(
-    pace: Pace, ticket: Ticket, told: tuple[Level, ...], trip_s: float, now_s: float
+    pace: Pace, ticket: Ticket, told: tuple[Level, ...], times_s: tuple[float, float], now_s: float
 ) -> tuple[Bucket, ...]:
     """The buckets after an answer told the levels of some."""
     if not told:
         return pace.buckets
-    history, sent_s = pace.history, ticket.sent_s
+    (trip_s, late_s), history, went_s = times_s, pace.history, ticket.went_s
     around = Around(
         ticket.number,
-        sent_s,
+        went_s,
         trip_s,
         history.total,
-        history.until(sent_s + trip_s),
-        history.until(sent_s - trip_s) + ticket.load,
+        history.until(went_s + trip_s),
+        # What was reserved before may have gone after, by as much as requests are late.
+        history.until(went_s - trip_s - late_s) + ticket.load,
     )
     buckets = list(pace.buckets)
     for level in told:
@@ -326,10 +341,11 @@ def _given_back(buckets: tuple[Bucket, ...], tokens: float, now_s: float) -> tup
     )
 
 
-def _moved(pace: Pace, gate: Gate, buckets: tuple[Bucket, ...], trip_s: float) -> Pace:
+def _moved(pace: Pace, gate: Gate, buckets: tuple[Bucket, ...], times_s: tuple[float, float]) -> Pace:
     """The state with these; the same one where nothing is new. `attrs.evolve` would cost a lot more."""
-    if gate is pace.gate and buckets is pace.buckets and trip_s == pace.trip_s:
+    if gate is pace.gate and buckets is pace.buckets and times_s == (pace.trip_s, pace.late_s):
         return pace
+    trip_s, late_s = times_s
     return Pace(
         gate,
         buckets,
@@ -340,6 +356,7 @@ def _moved(pace: Pace, gate: Gate, buckets: tuple[Bucket, ...], trip_s: float) -
         pace.began_s,
         trip_s,
         pace.stagger_s,
+        late_s,
     )
 
 
