@@ -43,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile all that it loads
     with tempfile.TemporaryDirectory() as home:
         os.environ["FANIN_HOME"] = home  # a vote is kept, but not among the user's own
         report(measured(rounds))
