@@ -47,12 +47,21 @@ class PintUnits:
 
     def converted(self, value: Fraction, unit: str, into: str | None) -> tuple[Fraction, str] | None:
         """The exact value in another unit or in base units; None where they are of two dimensions."""
-        quantity = self._registry.Quantity(value, unit)
-        try:
-            found = quantity.to_base_units() if into is None else quantity.to(into)
-        except Exception:  # noqa: BLE001 - whatever pint finds wrong, there is no such value
-            return None
-        return Fraction(found.magnitude), into or _symbols(self._registry, found.units)
+        nought, one = (_converted(self._registry, Fraction(number), unit, into) for number in (0, 1))
+        # Of pint's kinds of units, neither those with an offset nor logarithmic ones leave nought at nought.
+        if one is not None and nought is not None and not nought[0]:
+            return value * one[0], one[1]
+        return _converted(self._registry, value, unit, into)
+
+
+@lru_cache(maxsize=1024)
+def _converted(registry: Any, value: Fraction, unit: str, into: str | None) -> tuple[Fraction, str] | None:
+    quantity = registry.Quantity(value, unit)
+    try:
+        found = quantity.to_base_units() if into is None else quantity.to(into)
+    except Exception:  # noqa: BLE001 - whatever pint finds wrong, there is no such value
+        return None
+    return Fraction(found.magnitude), into or _symbols(registry, found.units)
 
 
 @lru_cache(maxsize=1024)

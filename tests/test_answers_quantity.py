@@ -175,3 +175,18 @@ def test_pint_knows_the_units() -> None:
     for unit in ("zork", "", 5, "2 km"):
         with pytest.raises(InputError, match="unit must be a unit or a currency"):
             Quantity(unit)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("unit", "into"),
+    [("km", "m"), ("km/h", "m/s"), ("in", None), ("degF", "K"), ("K", "degC")],
+)
+def test_a_value_is_converted_as_pint_converts_it(unit: str, into: str | None) -> None:
+    from fanin.units import Quantity
+
+    units = Quantity().units
+    for value in (Fraction(0), Fraction(7, 3), Fraction(-40), Fraction(10**12)):
+        quantity = units._registry.Quantity(value, unit)  # type: ignore[attr-defined]
+        found = quantity.to(into) if into else quantity.to_base_units()
+        assert units.converted(value, unit, into) == (Fraction(found.magnitude), into or "m")

@@ -6,9 +6,9 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -18,6 +18,9 @@ from fanin.errors import InputError
 
 MAX_DIGITS = 300
 """The most digits of a number written out in full, so that `1e999999999` cannot fill the memory."""
+
+_Exact: TypeAlias = Any
+"""An int, or a Fraction where no int is exact; mypy knows no arithmetic of both."""
 
 _WHOLE = r"[1-9][0-9]{{0,2}}(?:(?P<{0}>[, _'])[0-9]{{3}}(?:(?P={0})[0-9]{{3}})*)|[0-9]+"
 _LITERAL = re.compile(
@@ -120,29 +123,45 @@ class Number:
         if not self.abs_tol and not self.rel_tol:
             return {choice: choice for choice in choices}
         votes = Counter(choices)
-        groups: list[list[Fraction]] = []
-        spelled = {Fraction(choice): choice for choice in votes}
-        # By the decimal that was written: the float 0.1 is a little more than a tenth.
-        rel_tol, abs_tol = Fraction(str(self.rel_tol)), Fraction(str(self.abs_tol))
+        places = max((len(choice.partition(".")[2]) for choice in votes), default=0)
+        spelled = {_scaled(choice, places): choice for choice in votes}
+        close = self._close(10**places)
+        groups: list[list[_Exact]] = []
         for value in sorted(spelled):
-            if groups and _close(groups[-1][0], value, rel_tol, abs_tol):
+            if groups and close(groups[-1][0], value):
                 groups[-1].append(value)
             else:
                 groups.append([value])
-        counted_as = {}
+        counted_as = {choice: choice for choice in votes}
         for group in groups:
-            heads = min(group, key=lambda value: (-votes[spelled[value]], value))
-            counted_as.update({spelled[value]: spelled[heads] for value in group})
+            if len(group) > 1:
+                heads = min(group, key=lambda value: (-votes[spelled[value]], value))
+                counted_as.update({spelled[value]: spelled[heads] for value in group})
         return counted_as
+
+    def _close(self, scale: int) -> Callable[[_Exact, _Exact], bool]:
+        """Whether two numbers, the lower one first and both times `scale`, are one."""
+        # By the decimal that was written: the float 0.1 is a little more than a tenth.
+        most, of_most = (Fraction(str(self.abs_tol)) * scale).as_integer_ratio()
+        share, of_share = Fraction(str(self.rel_tol)).as_integer_ratio()
+
+        def close(low: _Exact, high: _Exact) -> bool:
+            apart = high - low
+            return bool(apart * of_most <= most or apart * of_share <= share * max(abs(low), abs(high)))
+
+        return close
 
     def show(self, choice: str) -> str:
         """The canonical spelling."""
         return choice
 
 
-def _close(low: Fraction, high: Fraction, rel_tol: Fraction, abs_tol: Fraction) -> bool:
-    apart = high - low
-    return apart <= abs_tol or (rel_tol > 0 and apart <= rel_tol * max(abs(low), abs(high)))
+def _scaled(choice: str, places: int) -> _Exact:
+    """A canonical number times `10**places`: whole where it has no more places, which compares fast."""
+    if "/" in choice:
+        return Fraction(choice) * 10**places
+    whole, _, part = choice.partition(".")
+    return int(whole + part.ljust(places, "0"))
 
 
 def _without_latex(form: str) -> str:
