@@ -7,6 +7,7 @@ keeps neither the event loop nor the process from ending.
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from anyio.lowlevel import current_token
 from fanin.agent_run import ToolLimits, ToolUse
 from fanin.show import one_line
 from fanin.stages.next_step import cut_to_bytes
+from fanin.taping.scrub import Scrubber, known_secrets
 from fanin.tools import Tool
 from fanin.values import ToolCall
 
@@ -35,7 +37,8 @@ async def call_tools(
     """What came of the calls, in their order; they run together. `tell` is given each tool's name.
 
     Raises nothing that a tool does: an unknown tool, arguments that do not fit, a tool that raises or
-    takes longer than `limits.timeout_s` are errors in the ToolUse.
+    takes longer than `limits.timeout_s` are errors in the ToolUse, without any key that is known here or
+    looks like one: an exception tells of an address or a header that no result would show.
     """
     by_name = {tool.spec.name: tool for tool in tools}
     uses = [ToolUse(call.name, call.arguments, error="The tool was cancelled.") for call in calls]
@@ -136,7 +139,9 @@ def _as_text(result: object) -> str:
 
 
 def _failed(call: ToolCall, why: str, limits: ToolLimits) -> ToolUse:
-    return ToolUse(call.name, call.arguments, error=cut_to_bytes(why, limits.max_bytes))
+    # Whole keys are found, so they are taken out before a cut can go through one.
+    clean = Scrubber(known_secrets(os.environ))(why)
+    return ToolUse(call.name, call.arguments, error=cut_to_bytes(clean, limits.max_bytes))
 
 
 def _said(error: BaseException) -> str:

@@ -6,13 +6,14 @@ import asyncio
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
 from doubles import Scripted, always
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator
 from strategies_agents import completions, limits
 from virtual_time import LOOPS, costly, run_virtual, virtual
 
@@ -278,6 +279,48 @@ async def test_a_long_result_is_cut_and_says_so() -> None:
     assert (
         run.tool_calls[0].result == "\U0001f600" * 12 + "\n[... 304 bytes left out ...]\n" + "\U0001f600" * 12
     )
+
+
+KEY = "gsk_" + "Planted0" * 5
+TOKEN = "of this company alone 42"
+
+
+def leaks(before: int = 0) -> str:
+    raise PermissionError(f"{'x' * before}401 for Authorization: {KEY}, X-Own: {TOKEN}{'x' * before}")
+
+
+async def leaks_async(before: int = 0) -> str:
+    return leaks(before)
+
+
+def check(symbol: str) -> str:
+    raise ValueError(f"{symbol} is none that {KEY} may see; {TOKEN}")
+
+
+def checks(symbol: Annotated[str, AfterValidator(check)]) -> str:
+    return symbol
+
+
+@pytest.mark.parametrize(
+    ("tool", "call"),
+    [
+        (leaks, "!call:leaks"),
+        (leaks_async, "!call:leaks_async"),
+        (leaks, '!call:leaks{"before":20}'),
+        (checks, '!call:checks{"symbol":"A"}'),
+    ],
+)
+async def test_no_key_in_an_error_reaches_the_model_or_the_record(
+    tool: Callable[..., Any], call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPANY_TOKEN", TOKEN)
+    for most in (ToolLimits(), ToolLimits(max_bytes=100)):
+        run = await alone(agent(tool, limits=most), f"{call} > So be it.")
+        [use] = run.tool_calls
+        assert use.error is not None
+        assert "[scrubbed]" in use.error
+        for text in (use.error, *(message.content for message in run.messages)):
+            assert not [part for part in (KEY[:8], KEY[-8:], TOKEN[:8], TOKEN[-8:]) if part in text]
 
 
 async def test_one_broken_call_harms_none_beside_it() -> None:
