@@ -854,8 +854,11 @@ def test_what_comes_of_a_run_does_not_depend_on_the_others(
         for of_run in replies
     ]
 
+    # The pace is shared: where every run is refused, the wait grows with all of them, and past any patience.
+    terms = Terms(concurrency=concurrency, max_wait_s=86_400.0)
+
     async def main() -> Held:
-        return await hold(backend, len(plain), Terms(concurrency=concurrency), limiters=Limiters())
+        return await hold(backend, len(plain), terms, limiters=Limiters())
 
     backend = Scripted(
         scripts(dict(enumerate(plain))),
