@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import itertools
 import os
@@ -28,6 +29,12 @@ _PREFIXES = ("FANIN_", "GROQ_", "OPENAI_", "OLLAMA_", "LITELLM_", "ANTHROPIC_", 
 _NAMES = ("NO_COLOR", "FORCE_COLOR", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
+def pytest_collection_finish() -> None:
+    """What importing the tests left stays to the end: nobody need look through it for garbage again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Every `@pytest.mark.anyio` test runs on both event loops."""
@@ -35,31 +42,40 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
-def empty_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """New empty folders without end; cheaper by far than a `tmp_path` for every test."""
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Path]]:
+    """Gives an empty folder that is HOME and all that hangs on it: another one where that is not empty.
+
+    No key and no setting of this machine stand in the environment. Nearly no test writes anything, so this is
+    cheaper by far than a `tmp_path` for each.
+    """
     root = tmp_path_factory.mktemp("folders")
+    numbers = itertools.count()
+    folder = None
 
-    def folders() -> Iterator[Path]:
-        for number in itertools.count():
-            folder = root / str(number)
+    def folder_of_a_test() -> Path:
+        nonlocal folder
+        if folder is None or any(folder.iterdir()):
+            folder = root / str(next(numbers))
             folder.mkdir()
-            yield folder
+            patch.setenv("HOME", str(folder))
+            patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+            patch.setenv("FANIN_HOME", str(folder / "home"))
+        return folder
 
-    return folders()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(_PREFIXES) or name.endswith("_API_KEY") or name.upper() in _NAMES:
+                patch.delenv(name)
+        patch.setenv("FANIN_SHARED_PACE", "0")
+        yield folder_of_a_test
 
 
 @pytest.fixture(autouse=True)
-def nothing_of_this_machine(empty_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_of_this_machine(
+    empty_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """No key, no configuration file, no working directory and no limiter that another test left."""
-    for name in os.environ:
-        if name.startswith(_PREFIXES) or name.endswith("_API_KEY") or name.upper() in _NAMES:
-            monkeypatch.delenv(name)
-    empty = next(empty_folders)
-    monkeypatch.setenv("HOME", str(empty))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(empty / "config"))
-    monkeypatch.setenv("FANIN_SHARED_PACE", "0")
-    monkeypatch.setenv("FANIN_HOME", str(empty / "home"))
-    monkeypatch.chdir(empty)
+    monkeypatch.chdir(empty_folder())
     SHARED.clear()
     yield
     SHARED.clear()

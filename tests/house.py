@@ -40,15 +40,20 @@ class Source:
         return ast.parse(self.text)
 
     @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
     def code_lines(self) -> frozenset[int]:
         """The numbers of the lines that hold code: no blank line, no comment, no docstring."""
         written = enumerate(map(str.strip, self.text.splitlines()), 1)
         lines = {number for number, line in written if line and not line.startswith("#")}
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             # Within a text every line counts, what looks like a comment too.
             if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
                 lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Module | ast.ClassDef | Function):
                 for text in filter(is_docstring, node.body):
                     lines.difference_update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
@@ -56,7 +61,7 @@ class Source:
 
     def imports(self) -> Iterator[str]:
         """The modules that are named by the imports of this file, inside functions too."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -64,9 +69,10 @@ class Source:
                 assert node.module is not None
                 yield from (submodule_or_itself(node.module, alias.name) for alias in node.names)
 
-    def functions(self) -> Iterator[Function]:
+    @property
+    def functions(self) -> tuple[Function, ...]:
         """Every function and method, nested ones too."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, Function))
+        return tuple(node for node in self.nodes if isinstance(node, Function))
 
 
 def is_docstring(node: ast.stmt) -> bool:
@@ -81,7 +87,12 @@ def is_docstring(node: ast.stmt) -> bool:
 def submodule_or_itself(module: str, name: str) -> str:
     """What `from module import name` names: `module.name` where that is one of our modules."""
     submodule = f"{module}.{name}"
-    return submodule if submodule in {source.name for source in sources()} else module
+    return submodule if submodule in _names() else module
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(source.name for source in sources())
 
 
 @cache

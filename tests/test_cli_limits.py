@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,9 +26,9 @@ def fanin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.fixture
-def store(empty_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> FileStore:
+def store(empty_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> FileStore:
     """The store that the command looks at; it holds what a few requests have taught."""
-    kept = FileStore(next(empty_folders) / "fanin")
+    kept = FileStore(empty_folder() / "fanin")
     _opened.cache_clear()
     monkeypatch.setattr("fanin.sharing.opening._opened", lambda pace: kept)
 

@@ -29,7 +29,7 @@ OF_A_KEY = re.compile(r"(?<!\w)(sk-|gsk_|hf_|AIza|ghp_|xox[bp]-)[A-Za-z0-9_-]{20
 
 def files() -> Iterator[Path]:
     """Every file that belongs to the repository."""
-    yield from (path for path in ROOT.iterdir() if path.is_file())
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
     for folder in (*PACKAGES.values(), *(ROOT / name for name in FOLDERS[2:])):
         for path in folder.rglob("*"):
             if path.is_file() and not set(NOT_TRACKED) & set(path.parts):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ FRESH = Joint(KEY.account, KEY.model)
 
 
 @pytest.fixture
-def folder(empty_folders: Iterator[Path]) -> Path:
-    return next(empty_folders) / "fanin"
+def folder(empty_folder: Callable[[], Path]) -> Path:
+    return empty_folder() / "fanin"
 
 
 def looked(store: FileStore, loads: int = 0, name: str = "a") -> Found[Any]:

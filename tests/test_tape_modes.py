@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,9 @@ def test_once_does_not_take_a_broken_tape_for_a_missing_one(tmp_path: Path) -> N
 
 @given(old=st.text("abc", min_size=1, max_size=6), now=st.text("abcd", max_size=8))
 def test_new_asks_only_what_is_missing_and_keeps_the_rest(
-    old: str, now: str, empty_folders: Iterator[Path]
+    old: str, now: str, empty_folder: Callable[[], Path]
 ) -> None:
-    path, server = next(empty_folders) / "x.json", Server()
+    path, server = empty_folder() / "x.json", Server()
     server.ask(path, "all", old)
     held, before = storage.load(str(path)).interactions, path.read_text()
     server.ask(path, "new", now)
