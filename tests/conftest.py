@@ -7,6 +7,7 @@ import ipaddress
 import itertools
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
 settings.load_profile("default")
+
+# A server of the tests and its client share one processor: neither waits 5 ms for the other to let it go.
+sys.setswitchinterval(0.0005)
 
 collect_ignore = ["sample_project"]
 """A project of its own: test_pytest_plugin.py runs its tests."""

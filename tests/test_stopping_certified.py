@@ -15,6 +15,7 @@ from stopping_cases import seen_after
 from fanin.policy.stopping import Certified, forecast, parse_rule
 from fanin.policy.stopping.certified import (
     FITTED_RUNS,
+    _ranks_after,
     certified_votes,
     error_bound,
     hitting_chance,
@@ -97,6 +98,23 @@ def test_the_bound_on_the_ranks_that_follow_is_above_them() -> None:
     needed = certified_votes(alpha, 30)
     far = sum(hitting_chance(rank, needed, 30) for rank in range(3, 300))
     assert far <= worse_ranks(needed, 30, alpha) <= far + alpha / 200
+
+
+@given(st.integers(2, 6), st.integers(2, 9), st.integers(0, 4), st.integers(1, 8))
+def test_the_bound_on_the_ranks_that_follow_is_the_integral_of_its_terms(
+    rank: int, first: int, more: int, room: int
+) -> None:
+    needed = (first, first + more)[: room // 2 + 1]
+    cap = sum(needed) + room
+
+    def terms(ranks: range) -> float:
+        ways = comb(cap, needed[1]) if len(needed) > 1 else 0
+        return sum(r**-first + ways * r ** -needed[-1] for r in ranks)
+
+    bound = _ranks_after(rank, needed, cap)
+    # The sum to infinity lies between the sum of many terms and that with an integral for the others.
+    assert terms(range(rank + 1, 2000)) <= bound <= terms(range(rank, 2000)) + _ranks_after(1999, needed, cap)
+    assert sum(hitting_chance(r, needed, cap) for r in range(rank + 1, 12)) <= bound
 
 
 def test_the_bound_is_recomputed_at_two_over_alpha() -> None:

@@ -7,14 +7,23 @@ from functools import cache
 import pytest
 from stopping_cases import seen_after
 
-from fanin.policy.stopping import parse_rule
+from fanin.policy.stopping import parse_rule, voi
 from fanin.policy.stopping.posterior import posterior_votes
-from fanin.policy.stopping.voi import LOSS, MOST_RUNS, SURE, voi_votes
+from fanin.policy.stopping.voi import LOSS, MOST_RUNS, SURE, ValueOfInformation, voi_votes
 
 
-@pytest.mark.parametrize("planned", [1, 2, 3, 8, 15])
-def test_it_stops_where_going_on_costs_more_than_it_mends(planned: int) -> None:
-    """The recursion over leader, runner-up and neither, without symmetry and without a shortcut."""
+@pytest.mark.parametrize(
+    ("planned", "worth"), [(1, LOSS), (2, LOSS), (3, LOSS), (8, LOSS), (15, LOSS), (9, 12.0), (16, 12.0)]
+)
+def test_it_stops_where_going_on_costs_more_than_it_mends(
+    planned: int, worth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recursion over leader, runner-up and neither, without symmetry and without a shortcut.
+
+    Where a wrong winner is worth little, it is no longer being sure that ends nearly every vote.
+    """
+    monkeypatch.setattr(voi, "LOSS", worth)
+    rule = ValueOfInformation("voi", planned, 1, voi_votes.__wrapped__(planned))
     sure = posterior_votes(SURE, planned)
 
     @cache
@@ -31,7 +40,7 @@ def test_it_stops_where_going_on_costs_more_than_it_mends(planned: int) -> None:
     def both(one: int, other: int, neither: int) -> tuple[float, float]:
         if one + other + neither == planned:
             return 0.0, 0.0
-        stopped = LOSS * (risk(one, other, neither) if one >= other else risk(other, one, neither))
+        stopped = worth * (risk(one, other, neither) if one >= other else risk(other, one, neither))
         return stopped, 1 + mean(cost, one, other, neither)
 
     def is_sure(one: int, other: int) -> bool:
@@ -48,7 +57,13 @@ def test_it_stops_where_going_on_costs_more_than_it_mends(planned: int) -> None:
             for lead in range(second + 1, asked - second + 1):
                 stopped, going_on = both(lead, second, asked - lead - second)
                 stops = is_sure(lead, second) or stopped <= going_on
-                assert (lead >= voi_votes(planned)[asked][second]) == stops, (asked, lead, second)
+                assert rule.settled(lead, second, asked) == stops, (asked, lead, second)
+
+
+def test_its_two_constants_are_those_that_were_measured() -> None:
+    assert LOSS == 400.0
+    assert float(SURE) == 0.96
+    assert [voi_votes(20)[asked][asked // 5] for asked in (5, 10, 15, 19)] == [5, 8, 8, 5]
 
 
 def test_the_table_has_a_place_for_every_state() -> None:
