@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
@@ -45,6 +46,7 @@ def labelled(
     return "labelled.jsonl"
 
 
+@cache
 def evaluated(**options: Any) -> Evaluation:
     return evaluate(read_stored(labelled()), **{"draws": 4, "stops": ("decided", "voi"), **options})
 
@@ -95,7 +97,7 @@ def test_unknown_costs_are_unknown_and_not_zero() -> None:
 
 
 def test_calibration_lowers_the_error_of_the_raw_share() -> None:
-    found = {one.name: one for one in evaluated(draws=6).calibrations}
+    found = {one.name: one for one in evaluated().calibrations}
     assert found["by pattern"].brier <= found["share of the runs"].brier
     assert not found["by pattern"].enough
     assert found["by pattern"].labels == 120

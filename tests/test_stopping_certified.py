@@ -137,6 +137,7 @@ def test_past_the_fitted_budgets_an_error_that_was_not_checked_is_made_smaller()
     cap = FITTED_RUNS + 1
     assert certified_votes(Fraction("0.0857"), cap) == certified_votes(Fraction("0.05"), cap)
     assert certified_votes(Fraction("0.2"), cap) == certified_votes(Fraction("0.1"), cap)
+    assert certified_votes(Fraction("0.1"), cap) == votes_needed(Fraction(20), cap)
     assert certified_votes(Fraction("0.03"), cap) == votes_needed(2 / Fraction("0.03"), cap)
 
 

@@ -51,6 +51,9 @@ def test_every_sequence_is_decided_as_the_full_vote(
         for rule in (whole, winner)
     }
     for came_to in product(alphabet, repeat=planned):
+        letters = [result for result in dict.fromkeys(came_to) if result is not SPOILED]
+        if letters != sorted(letters):
+            continue  # the same with other names, which no rule knows: that is a law of its own
         full = verdict(counts_of(came_to), 0, quorum)
         for text, compared in (("decided", 3), ("decided:winner", 2)):
             for asked in range(1, planned):

@@ -26,7 +26,7 @@ from strategies_votes import SPOILED, tally_of
 from fanin.policy.stopping import WAVES, Seen, Waves, next_wave, parse_rule, seen_of
 
 each_rule = pytest.mark.parametrize("text", RULES)
-fewer = settings(max_examples=25)
+fewer = settings(max_examples=max(10, settings().max_examples // 3))
 """For laws that are tried on every rule."""
 
 

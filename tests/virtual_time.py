@@ -22,7 +22,7 @@ T = TypeVar("T")
 LOOPS = ("asyncio", "trio")
 
 # For laws of which one example is a whole vote: a third of the profile's examples.
-costly = settings(max_examples=max(15, settings().max_examples // 3))
+costly = settings(max_examples=max(10, settings().max_examples // 3))
 
 
 PATIENCE_S = 10.0
