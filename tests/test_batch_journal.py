@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanin.batching.items import Item
-from fanin.batching.journal import APPLICATION_ID, VERSION, Journal, Used, erase_journal, locked, open_journal
+from fanin.batching.journal import Journal, Used, erase_journal, open_journal
+from fanin.batching.journal_file import APPLICATION_ID, VERSION, locked
 from fanin.batching.keys import KEY_BYTES, call_key, place_of, read_back, written
 from fanin.errors import JournalError
 from fanin.values import Completion, Message, Request, Sample, ToolCall, Usage

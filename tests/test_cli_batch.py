@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from command import Command, Ended
 
-from fanin.batching.journal import locked
+from fanin.batching.journal_file import locked
 from fanin.batching.standing import Standing
 from fanin.cli.batch_display import Look, duration
 from fanin.cli.batch_report import exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,8 @@ def test_two_runs_are_compared(run: Command) -> None:
     file = Path("both.jsonl")
     file.write_text(run("runs", "export", first, second).out)
     several = run("diff", str(file), first)
-    assert (several.code, "it holds 2 runs" in several.err) == (2, True)
+    assert (several.code, several.out) == (1, f"{second}: only in both.jsonl: Is it so?\n")
+    assert "1 of 2 votes differ" in several.err
 
 
 def test_texts_are_clustered_again(run: Command) -> None:
@@ -253,8 +255,87 @@ def batch(run: Command) -> tuple[list[dict[str, Any]], str]:
     return [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()], model
 
 
-def test_a_journal_of_a_batch_recounts_to_its_rows(run: Command) -> None:
+def make_older(journal: str = "rows.jsonl.journal") -> None:
+    """Makes it one of version 1, which does not say what was asked."""
+    with sqlite3.connect(journal) as stored:
+        for table in ("texts", "items", "ends"):
+            stored.execute(f"DROP TABLE {table}")
+        stored.execute("PRAGMA user_version = 1")
+    stored.close()
+
+
+def test_a_journal_recounts_to_its_rows(run: Command) -> None:
+    rows, _ = batch(run)
+    again = [json.loads(line) for line in run("recount", "rows.jsonl.journal", "--json").out.splitlines()]
+    assert [row.pop("id") for row in again] == ["1", "2", "3"]
+    assert again == rows
+    counted = run("recount", "rows.jsonl.journal", "--quorum", "4", "--rule", "ahead:2")
+    assert counted.out.splitlines() == ["1  yes  (medium)", "2  yes  (medium)", "3  yes  (medium)"]
+    one = run("recount", "rows.jsonl.journal#2", "--json")
+    assert json.loads(one.out) == rows[1]
+
+
+def test_a_vote_in_a_journal_is_shown_and_handed_over(run: Command) -> None:
+    batch(run)
+    shown = run("show", "rows.jsonl.journal#2", "--dissent")
+    assert "Is it really so?" in shown.out
+    assert "1 vote for no" in shown.out
+    assert run("show", "rows.jsonl.journal").out.count("question: ") == 3
+    assert run("runs", "show", "rows.jsonl.journal#2").out == run("show", "rows.jsonl.journal#2").out
+    assert run("runs", "export", "rows.jsonl.journal", "-o", "votes.jsonl").code == 0
+    assert run("recount", "votes.jsonl", "--json").out == run("recount", "rows.jsonl.journal", "--json").out
+    refused = run("runs", "export", "rows.jsonl.journal", "-o", "rows.jsonl.journal")
+    assert (refused.code, "another file than what is exported" in refused.err) == (2, True)
+    refused = run("runs", "import", "votes.jsonl")
+    assert (refused.code, "it holds no kept runs" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("which", "says"),
+    [
+        ("journal#q17", "there is no question 'q17' in it\nDid you mean journal#q1?"),
+        ("journal#", "there is no question '' in it\nThe first is journal#q1."),
+        ("journal#twice", "2 questions in it have the id 'twice'"),
+    ],
+)
+def test_a_vote_that_a_journal_does_not_hold_is_told(run: Command, which: str, says: str) -> None:
+    lines = [{"id": name, "question": f"Is it so, {name}?"} for name in ("q1", "twice")]
+    lines.append({"id": "twice", "question": "Is it so again?"})
+    Path("questions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    run("batch", "questions.jsonl", "--journal", "journal", "--allow-duplicates", "--backend", "fake", "-q")
+    ended = run("recount", which)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+
+
+def test_two_batches_are_compared_question_by_question(run: Command) -> None:
+    def held(name: str, *lines: tuple[str, str], model: str) -> str:
+        Path(name).write_text("".join(f'{{"id":"{id_}","question":"{text}"}}\n' for id_, text in lines))
+        words = ("--backend", "fake", "-m", model, "--runs", "3", "-q", "-o", "rows", "--overwrite")
+        assert run("batch", name, *words, "--journal", f"{name}.journal").code == 0
+        return f"{name}.journal"
+
+    first = held("one", ("a", "Is it so?"), ("b", "Is it?"), ("c", "Was it?"), model="yes=0.5,no=0.5")
+    second = held("two", ("x", "Is it?"), ("a", "Is it so?"), ("c", "Was it not?"), model="yes=0.5,no=0.5")
+    third = held("three", ("a", "Is it so?"), ("d", "Does it?"), model="no")
+    assert run("diff", first, first).code == 0
+    ended = run("diff", first, second)
+    assert (ended.code, ended.out.splitlines()[0]) == (1, 'c: asked: question: "Was it?" -> "Was it not?"')
+    assert {line[0] for line in ended.out.splitlines()} == {"c"}
+    assert "1 of 3 votes differ" in ended.err
+    ended = run("diff", first, third, "--json")
+    found = [json.loads(line) for line in ended.out.splitlines()]
+    assert [one["id"] for one in found] == ["a", "b", "c", "d"]
+    assert found[0]["asked"]["models"] == [["yes=0.5,no=0.5"], ["no"]]
+    assert [one.get("only_in") for one in found] == [None, "one.journal", "one.journal", "three.journal"]
+
+
+def test_an_older_journal_is_read_with_its_questions(run: Command) -> None:
     rows, model = batch(run)
+    make_older()
+    for words in (("recount",), ("show",), ("runs", "export")):
+        refused = run(*words, "rows.jsonl.journal")
+        assert (refused.code, "it does not say what was asked" in refused.err) == (2, True)
     words = (
         "recount",
         "rows.jsonl.journal",
@@ -276,6 +357,9 @@ def test_a_journal_of_a_batch_recounts_to_its_rows(run: Command) -> None:
     wrong = run(*words, "--runs", "4", "--temperature", "1.5")
     assert wrong.code == 2
     assert "it holds no answer to these questions" in wrong.err
+    resumed = run("batch", "questions.txt", "-o", "rows.jsonl", "--runs", "4", *words[4:], "--resume")
+    assert "3 runs answered and 12 from the journal" in resumed.err or "12 from the journal" in resumed.err
+    assert len(run("recount", "rows.jsonl.journal").out.splitlines()) == 4
 
 
 def test_rows_of_a_batch_are_counted_again(run: Command) -> None:
@@ -294,7 +378,8 @@ def test_several_votes_end_with_1_where_one_gave_nothing(run: Command) -> None:
 
 
 def test_a_journal_is_read_while_nobody_has_to_stop(run: Command) -> None:
-    from fanin.batching.journal import locked, read_journal
+    from fanin.batching.journal import read_journal
+    from fanin.batching.journal_file import locked
 
     batch(run)
     with locked(Path("rows.jsonl.journal")), read_journal(Path("rows.jsonl.journal")) as journal:

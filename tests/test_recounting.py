@@ -280,7 +280,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     for name, problem in (
         ("empty", "there is nothing in it"),
         ("bytes", "it is not UTF-8 text"),
-        ("base", "it is a database\nOf a batch's journal tell the questions too"),
+        ("base", "it is a database\nWhat a batch's journal holds"),
         ("gone.json", "there is no such file"),
     ):
         with pytest.raises(RecordError, match=problem):

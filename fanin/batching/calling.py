@@ -14,14 +14,17 @@ from fanin.batching.engines import Asker, Post
 from fanin.batching.items import Item
 from fanin.batching.journal import Journal
 from fanin.batching.keys import call_key, place_of, read_back, written
+from fanin.batching.noting import Notes
 from fanin.batching.spending import HOLD, Hold, Metered, Spending
 from fanin.batching.standing import Ended
 from fanin.clock import BoundClock, Clock
 from fanin.conductor import Conducted, Conductor, Enough, Job, Progress
 from fanin.errors import JournalError
 from fanin.policy.budget import worst_usage
+from fanin.policy.pricing import Prices
 from fanin.terms import Terms
-from fanin.values import Event, Failure, Outcome, Request, Run, Sample, Usage
+from fanin.values import Event, Failure, Outcome, Plan, Request, Run, Sample, Usage
+from fanin.verdict import Verdict
 
 _REMEMBERED_PREFIXES = 4096
 
@@ -61,6 +64,8 @@ class Calls:
         self.waiting = {"limit": 0, "retry": 0, "prefix": 0}
         self.place = f"{backend.name} {backend.base_url or ''}"
         """The backend as the keys name it."""
+        self.notes = None if journal is None else Notes(journal, self.place)
+        """Where the journal is told of the items."""
         self._slots = anyio.Semaphore(jobs, fast_acquire=True)
         self._warm: OrderedDict[Hashable, anyio.Event] | None = OrderedDict() if warm_prefix else None
         spending.over = lambda: self.end("budget", "The budget leaves no room for another call.")
@@ -166,11 +171,24 @@ class ItemConductor(Conductor):
         self.answered = 0
         self.failures: list[Failure] = []
         self._calls = calls
-        self._number = item.number
+        self._item = item
+        self._occurrence = occurrence
+        self._noted_at = 0
         self._place = place_of(item, calls.place, occurrence) if calls.journal is not None else ""
         self._prefix = item.question if item.context is None else item.context
         self._repeats: dict[bytes, int] = {}
         self._waits: dict[int, str] = {}
+
+    def note_asked(self, plan: Plan, prices: Prices) -> None:
+        """Has the journal know how the item is asked, should a call for it be answered."""
+        notes, calls = self._calls.notes, self._calls
+        if notes is not None:
+            self._noted_at = notes.asked(self._item, self._occurrence, plan, calls.backend.name, prices)
+
+    def note_ended(self, verdict: Verdict) -> None:
+        """Has the journal know how the vote on the item ended, unless it was cut short."""
+        if self._calls.notes is not None and not self.cut:
+            self._calls.notes.ended(self._noted_at, verdict)
 
     async def conduct(
         self,
@@ -289,7 +307,7 @@ class ItemConductor(Conductor):
             self._waits[event.index] = event.kind
             self._calls.waiting[event.kind] += 1
         if self._calls.watch is not None:
-            self._calls.watch(self._number, event)
+            self._calls.watch(self._item.number, event)
 
     def _forget_wait(self, index: int) -> None:
         if (kind := self._waits.pop(index, None)) is not None:

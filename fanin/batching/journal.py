@@ -1,43 +1,43 @@
-"""The journal: every finished call of a batch, written the moment it is answered.
+"""The journal: every finished call of a batch, written the moment it is answered, and what was asked.
 
-A SQLite file in WAL mode with one append-only table, so that a million calls cost as much each as ten do:
-there is no index to keep in order while calls are made. At a resume the keys are copied, sorted, into a
-temporary table on disk, and looked up there.
+A SQLite file in WAL mode with append-only tables, so that a million calls cost as much each as ten do: there
+is no index to keep in order while calls are made. At a resume the keys are copied, sorted, into temporary
+tables on disk, and looked up there.
+
+`calls` are the answers. `items` and `ends` say of each question how it was asked and how its vote ended
+(`fanin.batching.noting`), so that a journal can be counted again by itself. Settings and contexts, which many
+items share, stand in `texts`. A journal of version 1 has the calls alone; it is read, and gets the other
+tables when it is resumed.
 
 One thread writes. It commits whatever has come in while the last commit was under way, with no timer, and
 whoever waits for its call's commit is told once a commit. What was committed outlives the process, however
 it ends; with `durable` it outlives the loss of power too.
-
-Formats: https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 import attrs
 
+from fanin.batching.journal_file import checked, indexed, last_of, locked, prepare, told, version_of
 from fanin.errors import JournalError
 
-APPLICATION_ID = 0x66616E69
-"""What SQLite keeps in the file's header: `fani`."""
-VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE calls (place INTEGER PRIMARY KEY, key BLOB NOT NULL, answer TEXT NOT NULL, model TEXT NOT NULL,
-    input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL);
-CREATE TABLE sessions (place INTEGER PRIMARY KEY, lost INTEGER NOT NULL);
-"""
-_INSERT = "INSERT INTO calls (key, answer, model, input_tokens, output_tokens) VALUES "
+_INSERT = {
+    "calls": "INSERT INTO calls (key, answer, model, input_tokens, output_tokens) VALUES ",
+    "texts": "INSERT INTO texts VALUES ",
+    "items": "INSERT INTO items VALUES ",
+    "ends": "INSERT OR REPLACE INTO ends VALUES ",
+}
 _AT_ONCE = 500
 """Records in one statement; SQLite takes 32,766 parameters."""
 
@@ -47,9 +47,9 @@ Record: TypeAlias = tuple[bytes, str, str, int, int]
 
 @attrs.define
 class _Commit:
-    """Records that are committed together."""
+    """Rows that are committed together, by their table."""
 
-    records: list[Record] = attrs.field(factory=list)
+    rows: defaultdict[str, list[tuple[Any, ...]]] = attrs.field(factory=lambda: defaultdict(list))
     done: anyio.Event = attrs.field(factory=anyio.Event)
 
 
@@ -67,6 +67,28 @@ class Used:
     """Tokens written, as charged."""
 
 
+@attrs.frozen
+class Noted:
+    """One item as it was noted; `fanin.batching.noting` has what its texts mean."""
+
+    place: int
+    """The place of its row."""
+    number: int
+    """Its place in the input, from 1."""
+    id: str
+    """Its id as JSON text."""
+    occurrence: int
+    """How many items of equal content stood before it."""
+    question: str
+    """What was asked."""
+    context: str | None
+    """The text that it was about."""
+    settings: str
+    """How it was asked, as JSON text."""
+    end: str
+    """How its vote ended, as JSON text; empty where that is as usual, or it has not."""
+
+
 class Journal:
     """An open journal of one session. `open_journal` makes it, and closes it."""
 
@@ -76,8 +98,11 @@ class Journal:
         """Why it can be written no more; None while it can."""
         self.lost = 0
         """Calls of this session that were cut short; to be counted before it is closed."""
+        self.holds_items: bool = version_of(writing) > 1
+        """Whether it says what was asked; one of version 1 does not."""
         self._writing = writing
-        self._reading = _indexed(path) if resumed else None
+        self._reading = indexed(path, items=self.holds_items) if resumed else None
+        self._next = {table: 1 + last_of(writing, table) for table in ("texts", "items") if self.holds_items}
         self._queue: SimpleQueue[_Commit | None] = SimpleQueue()
         self._open = _Commit()
         self._under_way: _Commit | None = None
@@ -96,7 +121,7 @@ class Journal:
         if self._reading is None:
             return None
         found = self._reading.execute(
-            "SELECT answer FROM known JOIN calls USING (place) WHERE known.key = ?", (key,)
+            "SELECT answer FROM known_calls JOIN calls USING (place) WHERE known_calls.key = ?", (key,)
         ).fetchone()
         return None if found is None else str(found[0])
 
@@ -106,11 +131,61 @@ class Journal:
         A record is kept even where the waiting is cancelled.
         """
         commit = self._open
-        commit.records.append(record)
+        commit.rows["calls"].append(record)
         if self._under_way is None:
             self._hand_over()
         await commit.done.wait()
         return self.problem is None
+
+    def note(self, table: str, *values: Any) -> int:
+        """Has a row of `texts` or `items` written with one of the next calls; gives its place, from 1."""
+        place = self._next[table]
+        self._next[table] += 1
+        self._open.rows[table].append((place, *values))
+        return place
+
+    def note_end(self, place: int, told: str) -> None:
+        """Has it written how the vote on the item of that place ended, as `note` does."""
+        self._open.rows["ends"].append((place, told))
+
+    def noted(self, item: bytes) -> Noted | None:
+        """How an earlier session noted that item; None where none did."""
+        if self._reading is None:
+            return None
+        found = self._reading.execute("SELECT place FROM known_items WHERE item = ?", (item,)).fetchone()
+        return None if found is None else self.item(found[0])
+
+    def had_end(self, place: int) -> bool:
+        """Whether an earlier session noted how the vote on the item of that place ended."""
+        if self._reading is None:
+            return False
+        found = self._reading.execute("SELECT EXISTS (SELECT * FROM ends WHERE item = ?)", (place,))
+        return bool(found.fetchone()[0])
+
+    def items(self) -> Iterator[tuple[int, int, str]]:
+        """(place, number, id as JSON) of every item of earlier sessions, in the order of the input."""
+        if self._reading is not None and self.holds_items:
+            yield from self._reading.execute(
+                "SELECT items.place, number, id FROM known_items JOIN items USING (place)"
+                " ORDER BY number, items.place"
+            )
+
+    def item(self, place: int) -> Noted:
+        """What an earlier session noted of the item of that place."""
+        assert self._reading is not None, "places are those of earlier sessions"
+        row = self._reading.execute(
+            "SELECT items.place, number, id, occurrence, CAST(question AS BLOB), CAST(about.text AS BLOB),"
+            " CAST(asked.text AS BLOB), told"
+            " FROM items LEFT JOIN texts AS about ON about.place = context"
+            " LEFT JOIN texts AS asked ON asked.place = settings"
+            " LEFT JOIN ends ON ends.item = items.place WHERE items.place = ?",
+            (place,),
+        ).fetchone()
+        question, context, settings = (
+            None if raw is None else raw.decode("utf-8", "surrogatepass") for raw in row[4:7]
+        )
+        place, number, name, occurrence = row[:4]
+        return Noted(place, number, name, occurrence, question or "", context, settings or "", row[7] or "")
 
     def _hand_over(self) -> None:
         self._under_way = self._open
@@ -122,13 +197,13 @@ class Journal:
         self.problem = self.problem or problem
         self._under_way.done.set()
         self._under_way = None
-        if self._open.records:
+        if self._open.rows:
             self._hand_over()
 
     def _write(self) -> None:
         """The writer's whole life, in its own thread."""
         while (commit := self._queue.get()) is not None:
-            anyio.from_thread.run_sync(self._committed, self._written(commit.records))
+            anyio.from_thread.run_sync(self._committed, self._written(commit.rows))
         if self.problem is None:
             with suppress(sqlite3.Error):  # the worst case stands there already
                 self._writing.execute(
@@ -136,17 +211,22 @@ class Journal:
                     (self.lost,),
                 )
 
-    def _written(self, records: list[Record]) -> str | None:
-        """Commits the records; why that failed, or None."""
+    def _written(self, rows: dict[str, list[tuple[Any, ...]]]) -> str | None:
+        """Commits the rows; why that failed, or None."""
         if self.problem is not None:
             return self.problem
+        parts = [
+            (table, of_table[first : first + _AT_ONCE])
+            for table, of_table in rows.items()
+            for first in range(0, len(of_table), _AT_ONCE)
+        ]
         try:
-            if len(records) <= _AT_ONCE:
-                self._insert(records)
+            if len(parts) == 1:
+                self._insert(*parts[0])
             else:
                 self._writing.execute("BEGIN")
-                for first in range(0, len(records), _AT_ONCE):
-                    self._insert(records[first : first + _AT_ONCE])
+                for part in parts:
+                    self._insert(*part)
                 self._writing.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             with suppress(sqlite3.Error):
@@ -154,10 +234,12 @@ class Journal:
             return f"{self.path} cannot be written: {error}"
         return None
 
-    def _insert(self, records: list[Record]) -> None:
+    def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
         """All in one statement: for each statement the interpreter changes threads, twice."""
-        values = ", ".join(["(?, ?, ?, ?, ?)"] * len(records))
-        self._writing.execute(_INSERT + values, [field for record in records for field in record])
+        one = f"({', '.join('?' * len(rows[0]))})"
+        self._writing.execute(
+            _INSERT[table] + ", ".join([one] * len(rows)), [field for row in rows for field in row]
+        )
 
     async def serve(self) -> None:
         """Writes until `stop`."""
@@ -167,6 +249,8 @@ class Journal:
     async def stop(self) -> None:
         """Lets the writer end when everything is committed."""
         with anyio.CancelScope(shield=True):
+            if self._under_way is None and self._open.rows:  # notes that no call came after
+                self._hand_over()
             while self._under_way is not None:
                 await self._under_way.done.wait()
         self._queue.put(None)
@@ -206,10 +290,11 @@ def read_journal(path: Path) -> Iterator[Journal]:
     """
     if not path.is_file():
         raise JournalError(str(path), "there is no such journal")
-    with _told(path):
+    with told(path):
         about = sqlite3.connect(path, isolation_level=None)
         try:
-            _prepare(about, path, durable=False)
+            if not checked(about, path):
+                raise JournalError(str(path), "there is nothing in it")
             journal = Journal(path, about, resumed=True)
         except BaseException:
             about.close()
@@ -227,43 +312,11 @@ def erase_journal(path: Path) -> None:
             path.with_name(name).unlink(missing_ok=True)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds the lock of the journal of that path: a lock of the operating system, on a file beside it.
-
-    The system gives it back when the process ends, however it ends. Raises JournalError where another
-    process has it, or the file beside it cannot be made.
-    """
-    beside = path.with_name(f"{path.name}.lock")
-    try:
-        held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise JournalError(str(path), f"its lock cannot be made: {error.strerror}") from error
-    try:
-        _lock(held, path)
-        yield
-    finally:
-        os.close(held)
-
-
-def _lock(held: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: nothing there is given back when a process is killed
-        return
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise JournalError(
-            str(path), "another process is using it", mend="Wait for it, or write to another file."
-        ) from error
-
-
 def _opened(path: Path, resume: bool, durable: bool, jobs: int) -> Journal:
-    with _told(path), ExitStack() as unless_opened:
+    with told(path), ExitStack() as unless_opened:
         writing = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         unless_opened.callback(writing.close)
-        _prepare(writing, path, durable=durable)
+        prepare(writing, path, durable=durable)
         [held] = writing.execute("SELECT EXISTS (SELECT * FROM calls)").fetchone()
         if held and not resume:
             raise JournalError(
@@ -276,54 +329,3 @@ def _opened(path: Path, resume: bool, durable: bool, jobs: int) -> Journal:
         writing.execute("INSERT INTO sessions (lost) VALUES (?)", (jobs,))
         unless_opened.pop_all()
         return journal
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into one that names the file."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        broken = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-        problem = f"it is damaged, or no journal ({error})" if broken else f"it cannot be used: {error}"
-        raise JournalError(str(path), problem) from error
-
-
-def _prepare(writing: sqlite3.Connection, path: Path, *, durable: bool) -> None:
-    """Makes the tables of a new file. Raises JournalError for what is no journal, or a damaged one."""
-    pragma = {
-        name: writing.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("application_id", "user_version", "schema_version")
-    }
-    fresh = not pragma["schema_version"]
-    if not fresh and pragma["application_id"] != APPLICATION_ID:
-        raise JournalError(str(path), "it is a database, but no journal of fanin")
-    if not fresh and pragma["user_version"] != VERSION:
-        raise JournalError(
-            str(path),
-            f"it is a journal of version {pragma['user_version']}, and this fanin writes version {VERSION}",
-        )
-    writing.execute("PRAGMA journal_mode = WAL")
-    writing.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    if fresh:
-        writing.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-            " COMMIT;"
-        )
-    else:
-        [found] = writing.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise JournalError(str(path), f"it is damaged ({found})")
-
-
-def _indexed(path: Path) -> sqlite3.Connection:
-    """A connection that knows where each key stands; of two equal ones the later."""
-    reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        reading.execute("PRAGMA temp_store = FILE")
-        reading.execute("CREATE TEMP TABLE known (key BLOB PRIMARY KEY, place INTEGER) WITHOUT ROWID")
-        reading.execute("INSERT INTO known SELECT key, max(place) FROM calls GROUP BY key ORDER BY key")
-    except BaseException:
-        reading.close()
-        raise
-    return reading

@@ -124,6 +124,7 @@ class Spread(Working):
             await self._hand_out(taken.place, self._bad(item, error.message))
             return None
         conductor = self._conductor(taken, item)
+        conductor.note_asked(plan, self._voting.prices)
         job = completion_job(plan, conductor)
         return _Question(taken.place, item, plan, fan_out(plan), stopping, conductor, job)
 
@@ -139,7 +140,8 @@ class Spread(Working):
     async def _finish(self, question: _Question) -> None:
         row = None
         if self._calls.ended is None and not question.conductor.cut:
-            item = question.item
-            row = Row(item.number, item.id, question.verdict(self._voting).to_dict())
+            item, verdict = question.item, question.verdict(self._voting)
+            question.conductor.note_ended(verdict)
+            row = Row(item.number, item.id, verdict.to_dict())
             self._count(row, question.conductor)
         await self._hand_out(question.place, row)

@@ -102,7 +102,9 @@ class Voting:
         """The object `fanin.vote/1` of that item. Raises FaninError for an item that cannot be asked."""
         plan, stopping = await self.prepared(item)
         hold: Hold = partial(hold_vote, backend=self._backend.name, price=self.prices, stopping=stopping)
+        conductor.note_asked(plan, self.prices)
         verdict = await _settling(plan)(hold)(plan, conductor)
+        conductor.note_ended(verdict)
         return verdict.to_dict()
 
     async def prepared(self, item: Item) -> tuple[Plan, Stopping | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,7 +52,8 @@ _OF_QUESTIONS = ("input_format", "column", "allow_duplicates")
     "--questions",
     type=click.Path(),
     metavar="FILE",
-    help="Of a batch's journal: what the batch was asked. It and the options below have to be the batch's.",
+    help="For a journal that does not say what was asked (an older fanin's): the batch's questions. They "
+    "and the options below have to be the batch's.",
 )
 @reading_options
 @shared("runs", "backend", "model", "base_url", "system", "temperature", "temperature_step", "seed")
@@ -61,7 +63,8 @@ _OF_QUESTIONS = ("input_format", "column", "allow_duplicates")
 @click.option("-v", "--verbose", is_flag=True, help="Every reply on stderr.")
 def command(**options: Any) -> None:
     """Decide again from SOURCE, and ask nothing: a kept run (an id, the beginning of one, `last`), a file of
-    runs, a tape of one vote, a file of votes or of rows of a batch, or a batch's journal.
+    runs, a tape of one vote, a file of votes or of rows of a batch, or a batch's journal. FILE#ID is one of
+    the votes in a file or a journal.
 
     With nothing changed what comes out is what was decided, to the byte.
 
@@ -69,7 +72,7 @@ def command(**options: Any) -> None:
       fanin recount last --rule certified:0.05
       fanin recount cassettes/demo.json --choices whale,shark,tuna --quorum 4
       fanin recount verdicts.jsonl --answer number --tolerance 0.5 --json
-      fanin recount verdicts.jsonl.journal --questions questions.jsonl --backend groq --runs 5
+      fanin recount verdicts.jsonl.journal#17 --quorum 4
     """
     try:
         sys.exit(_recount(options))
@@ -144,11 +147,11 @@ def _clustered(spec: str) -> Answer:
     return Text(cluster, threshold)
 
 
-def _records(options: dict[str, Any], answer: Answer | None) -> tuple[Record, ...]:
+def _records(options: dict[str, Any], answer: Answer | None) -> Iterable[Record]:
     if options["questions"] is None:
-        from fanin.keeping.sources import records_of
+        from fanin.evidence import evidence_of
 
-        return records_of(options["source"], answer)
+        return evidence_of(options["source"], answer)
     import anyio
 
     return anyio.run(_journalled, options, answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fanin.cli.options import leave
-from fanin.errors import FaninError, OutputError
+from fanin.errors import FaninError, InputError, OutputError
 
 if TYPE_CHECKING:
     from fanin.keeping.log import Entry
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def command() -> None:
     """Every vote, panel and analysis is kept, with all that came back; nothing of it leaves this machine.
 
-    RUN is an id, as much of it as tells it from the others, `last`, or a file that `export` wrote (FILE#ID
-    for one of several in it). Where the runs lie: FANIN_HOME, else the folder that the system has for data.
+    RUN is an id, as much of it as tells it from the others, `last`, a file that `export` wrote, or a batch's
+    journal (FILE#ID for one of several in it). Where the runs lie: FANIN_HOME, else the folder that the
+    system has for data.
 
     \b
       fanin runs list
@@ -104,7 +105,11 @@ def remove(runs: tuple[str, ...]) -> int:
 @click.option("-o", "--output", metavar="FILE", default="-", help="Where they go; - is stdout.")
 @leaving
 def export(runs: tuple[str, ...], everything: bool, output: str) -> int:
-    """Write runs as one file, a JSON object (fanin.run/1) a line: to be read elsewhere, whole and alone."""
+    """Write runs as one file, a JSON object (fanin.run/1) a line: to be read elsewhere, whole and alone.
+
+    RUN is one in the log, or a file: of a batch's journal every vote is written.
+    """
+    from fanin.evidence import evidence_of
     from fanin.keeping.log import Log
     from fanin.keeping.record import record_text
 
@@ -112,15 +117,34 @@ def export(runs: tuple[str, ...], everything: bool, output: str) -> int:
         raise click.UsageError("name the runs, or all of them with --all")
     log = Log()
     wanted = tuple(entry.id for entry in reversed(log.entries())) if everything else runs
-    text = "".join(f"{record_text(log.find(run))}\n" for run in wanted)
+    if any(_is_same(run, output) for run in wanted):
+        raise InputError("output", "another file than what is exported", output)
+    lines = (f"{record_text(record)}\n" for run in wanted for record in evidence_of(run, log=log))
     if output == "-":
-        click.echo(text, nl=False)
+        for line in lines:
+            click.echo(line, nl=False)
         return 0
     try:
-        Path(output).write_text(text, "ascii")
+        _write(lines, Path(output))
     except (OSError, ValueError) as error:
         raise OutputError(output, str(error)) from None
     return 0
+
+
+def _is_same(run: str, output: str) -> bool:
+    from fanin.keeping.sources import file_and_id
+
+    path, _ = file_and_id(run)
+    return path is not None and Path(output).exists() and Path(path).samefile(output)
+
+
+def _write(lines: Iterable[str], path: Path) -> None:
+    """Writes them, once the first is there: what cannot be read leaves no empty file."""
+    lines = iter(lines)
+    first = next(lines)
+    with path.open("w", encoding="ascii") as file:
+        file.write(first)
+        file.writelines(lines)
 
 
 @command.command("import")
@@ -137,7 +161,8 @@ def import_runs(file: str) -> int:
     records = tuple(records_in(file))
     if not all(record.kept_at for record in records):
         raise RecordError(
-            f"{file}: it holds no kept runs, but a tape or votes", mend="fanin recount reads it."
+            f"{file}: it holds no kept runs, but a tape or votes",
+            mend="fanin recount, show and diff read it as it is.",
         )
     log = Log()
     added = sum(log.add(record) for record in records)

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the record, fanin.run/1.")
 @click.option("-v", "--verbose", is_flag=True, help="Every reply whole, the prompt, and every event.")
 def command(run: str, dissent: bool, as_json: bool, verbose: bool) -> None:
-    """Show a kept RUN: an id, the beginning of one, `last`, a file of runs, a tape or stored votes (FILE#ID).
+    """Show a kept RUN: an id, the beginning of one, `last`, a file of runs, a tape, stored votes, rows of a
+    batch or its journal. FILE#ID is one of those in a file or a journal.
 
     \b
       fanin show last
       fanin show last --dissent
+      fanin show verdicts.jsonl.journal#17 --dissent
     """
     from fanin.cli.options import leave
     from fanin.errors import FaninError
@@ -39,11 +41,11 @@ def command(run: str, dissent: bool, as_json: bool, verbose: bool) -> None:
 
 
 def _show(run: str, *, dissent: bool, as_json: bool, verbose: bool) -> None:
+    from fanin.evidence import evidence_of
     from fanin.keeping.record import record_text
-    from fanin.keeping.sources import records_of
     from fanin.recounting import recount
 
-    for record in records_of(run):
+    for record in evidence_of(run):
         if as_json:
             click.echo(record_text(record))
             continue

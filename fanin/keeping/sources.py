@@ -28,21 +28,31 @@ def records_of(source: str, answer: Answer | None = None, log: Log | None = None
 
     Raises RecordError and LogError, with the line where it is one.
     """
-    path, of_file, wanted = source.rpartition("#")
-    if _is_file(source):
-        return tuple(records_in(source, answer))
-    if of_file and _is_file(path):
+    path, wanted = file_and_id(source)
+    if path is not None and wanted is None:
+        return tuple(records_in(path, answer))
+    if path is not None and wanted is not None:
         return (_one(list(records_in(path, answer)), path, wanted),)
     if os.sep in source or Path(source).suffix:
         raise RecordError(f"{source}: there is no such file")
     return ((log or Log()).find(source),)
 
 
+def file_and_id(source: str) -> tuple[str | None, str | None]:
+    """The file that `FILE` or `FILE#ID` names, and the id; None where there is none. Both may hold a `#`."""
+    if _is_file(source):
+        return source, None
+    marks = [place for place, char in enumerate(source) if char == "#"]
+    found = next((place for place in marks if _is_file(source[:place])), None)
+    return (None, None) if found is None else (source[:found], source[found + 1 :])
+
+
 def records_in(path: str, answer: Answer | None = None) -> Iterator[Record]:
     """The runs that a file holds, in its order. Raises RecordError."""
     if begins_with_sqlite(path):
         raise RecordError(
-            f"{path}: it is a database", mend="Of a batch's journal tell the questions too: --questions FILE"
+            f"{path}: it is a database",
+            mend="What a batch's journal holds fanin recount and fanin show tell.",
         )
     from fanin.stored_votes import lines_of
 

@@ -1,0 +1,138 @@
+"""The file of a journal: its format and versions, the lock beside it, and finding calls again.
+
+Formats: https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fanin.errors import JournalError
+
+APPLICATION_ID = 0x66616E69
+"""What SQLite keeps in the file's header: `fani`."""
+VERSION = 2
+_READ = (1, 2)
+"""The versions that are read here."""
+
+_CALLS = """
+CREATE TABLE calls (place INTEGER PRIMARY KEY, key BLOB NOT NULL, answer TEXT NOT NULL, model TEXT NOT NULL,
+    input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL);
+CREATE TABLE sessions (place INTEGER PRIMARY KEY, lost INTEGER NOT NULL);
+"""
+# Questions are UTF-8 as bytes: a text that JSON escaped may hold half a surrogate pair, which is no UTF-8.
+_ITEMS = """
+CREATE TABLE texts (place INTEGER PRIMARY KEY, text BLOB NOT NULL);
+CREATE TABLE items (place INTEGER PRIMARY KEY, item BLOB NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL,
+    occurrence INTEGER NOT NULL, question BLOB NOT NULL, context INTEGER, settings INTEGER NOT NULL);
+CREATE TABLE ends (item INTEGER PRIMARY KEY, told TEXT NOT NULL);
+"""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock of the journal of that path: a lock of the operating system, on a file beside it.
+
+    The system gives it back when the process ends, however it ends. Raises JournalError where another
+    process has it, or the file beside it cannot be made.
+    """
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalError(str(path), f"its lock cannot be made: {error.strerror}") from error
+    try:
+        _lock(held, path)
+        yield
+    finally:
+        os.close(held)
+
+
+def _lock(held: int, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: nothing there is given back when a process is killed
+        return
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise JournalError(
+            str(path), "another process is using it", mend="Wait for it, or write to another file."
+        ) from error
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors into one that names the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        broken = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        problem = f"it is damaged, or no journal ({error})" if broken else f"it cannot be used: {error}"
+        raise JournalError(str(path), problem) from error
+
+
+def prepare(writing: sqlite3.Connection, path: Path, *, durable: bool) -> None:
+    """Makes the tables that are missing. Raises JournalError for what is no journal, or a damaged one."""
+    fresh = not checked(writing, path)
+    writing.execute("PRAGMA journal_mode = WAL")
+    writing.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    if fresh or version_of(writing) < VERSION:
+        writing.executescript(
+            f"BEGIN; {_CALLS if fresh else ''} {_ITEMS} PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+
+
+def checked(stored: sqlite3.Connection, path: Path) -> bool:
+    """Whether it is a journal, and no new file. Raises JournalError for anything else, or a damaged one."""
+    if not _pragma(stored, "schema_version"):
+        return False
+    if _pragma(stored, "application_id") != APPLICATION_ID:
+        raise JournalError(str(path), "it is a database, but no journal of fanin")
+    if version_of(stored) not in _READ:
+        raise JournalError(
+            str(path),
+            f"it is a journal of version {version_of(stored)}, and this fanin writes version {VERSION}",
+        )
+    [found] = stored.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise JournalError(str(path), f"it is damaged ({found})")
+    return True
+
+
+def version_of(stored: sqlite3.Connection) -> int:
+    """The version of the journal's format."""
+    return _pragma(stored, "user_version")
+
+
+def _pragma(stored: sqlite3.Connection, name: str) -> int:
+    return int(stored.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def last_of(stored: sqlite3.Connection, table: str) -> int:
+    """The place of the last row."""
+    return int(stored.execute(f"SELECT coalesce(max(place), 0) FROM {table}").fetchone()[0])
+
+
+def indexed(path: Path, *, items: bool) -> sqlite3.Connection:
+    """A connection that knows where each key and each item stands; of two equal ones the later."""
+    reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        reading.execute("PRAGMA temp_store = FILE")
+        for table, column in (("calls", "key"), ("items", "item"))[: 1 + items]:
+            reading.execute(
+                f"CREATE TEMP TABLE known_{table} ({column} BLOB PRIMARY KEY, place INTEGER) WITHOUT ROWID"
+            )
+            reading.execute(
+                f"INSERT INTO known_{table} SELECT {column}, max(place) FROM {table} GROUP BY {column}"
+                f" ORDER BY {column}"
+            )
+    except BaseException:
+        reading.close()
+        raise
+    return reading
