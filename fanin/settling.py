@@ -31,7 +31,7 @@ from fanin.stages.judge import (
     sameness_request,
     shown_to_pick,
 )
-from fanin.stages.settle import Comparing, groups_near, settled, with_medoids
+from fanin.stages.settle import Comparing, groups_near, settled, settled_answer, with_medoids
 from fanin.values import Failure, Outcome, Plan, Request, Run, Sample, StoppedBy, Usage
 from fanin.verdict import Verdict
 
@@ -61,44 +61,58 @@ class Settlement:
     """Makes vectors of texts; there where the answers are clustered by them."""
 
 
-async def settle(verdict: Verdict, conductor: Conductor, settlement: Settlement) -> Verdict:
-    """The verdict with its texts clustered, and one of them picked, as its type of answer asks for.
+class Settler:
+    """Settles the texts of one vote; what it has found out it remembers, and asks for it no second time."""
 
-    It comes back as it is where there is nothing to find out. Raises FaninError as the conductor does (a
-    replay miss); all else that goes wrong is said in the verdict.
-    """
-    basis = verdict.basis
-    answer = None if basis is None else basis.plan.answer
-    if basis is None or not isinstance(answer, Text) or verdict.stopped.by == "interrupt":
-        return verdict
-    judge = _Judge(basis.plan, settlement.judge or basis.plan.variation.models[0], conductor)
-    judging = clustering = await _clustering(verdict.votes, answer, judge, settlement.embed)
-    if answer.whole:
-        votes = settled(verdict, clustering).votes
-        if len(votes) > 1 and verdict.outcome in ("decided", "tie") and judge.stopped == "all":
-            judging = await judge.pick(list(votes.items()), clustering)
-    if judging == Judging():
-        return verdict
-    return settled(attrs.evolve(verdict, events=tuple(conductor.events)), judging)
+    def __init__(self, plan: Plan, conductor: Conductor, settlement: Settlement) -> None:
+        self._plan = plan
+        self._conductor = conductor
+        self._embed = settlement.embed
+        self._judge = _Judge(plan, settlement.judge or plan.variation.models[0], conductor)
 
+    async def settle(self, verdict: Verdict) -> Verdict:
+        """The verdict with its texts clustered, and one of them picked, as its type of answer asks for.
 
-async def _clustering(votes: Mapping[str, int], answer: Text, judge: _Judge, embed: Embed | None) -> Judging:
-    """Which of the answers mean the same; nothing where that needs no asking."""
-    if not answer.unsettled or len(votes) < 2:
-        return Judging()
-    forms = {text: answer.form(text) for text in votes}
-    cast = {forms[text]: number for text, number in votes.items()}
-    if answer.cluster == "judge":
-        groups = await judge.compare(list(votes))  # in the tally's order, and so in no order of arrival
-        in_forms = [[forms[text] for text in group] for group in groups]
-        near = likeness_among(list(cast))
-        return judge.judging(by="judge", groups=with_medoids(in_forms, cast, near))
-    assert embed is not None, "it was asked for before the first call"
-    try:
-        groups = await to_thread.run_sync(_near_by_vectors, embed, forms, cast, answer.threshold or NEAR)
-    except FaninError as error:
-        return Judging(by="embedding", problem=error.message)
-    return Judging(by="embedding", groups=groups)
+        It comes back as it is where there is nothing to find out. Raises FaninError as the conductor does (a
+        replay miss); all else that goes wrong is said in the verdict.
+        """
+        answer = self._plan.answer
+        if not isinstance(answer, Text) or verdict.stopped.by == "interrupt":
+            return verdict
+        judging = clustering = await self._clustering(verdict.votes, answer)
+        if answer.whole:
+            votes = settled(verdict, clustering).votes
+            if len(votes) > 1 and verdict.outcome in ("decided", "tie") and self._judge.stopped == "all":
+                judging = await self._judge.pick(list(votes.items()), clustering)
+        if judging == Judging():
+            return verdict
+        return settled(attrs.evolve(verdict, events=tuple(self._conductor.events)), judging)
+
+    async def so_far(self, votes: Mapping[str, int]) -> Plan:
+        """The plan with a type of answer that compares these texts by what is found out of them."""
+        answer = self._plan.answer
+        if not isinstance(answer, Text):
+            return self._plan
+        return attrs.evolve(self._plan, answer=settled_answer(answer, await self._clustering(votes, answer)))
+
+    async def _clustering(self, votes: Mapping[str, int], answer: Text) -> Judging:
+        """Which of the answers mean the same; nothing where that needs no asking."""
+        if not answer.unsettled or len(votes) < 2:
+            return Judging()
+        forms = {text: answer.form(text) for text in votes}
+        cast = {forms[text]: number for text, number in votes.items()}
+        if answer.cluster == "judge":
+            # In the tally's order, and so in no order of arrival.
+            groups = await self._judge.compare(list(votes), forms)
+            near = likeness_among(list(cast))
+            return self._judge.judging(by="judge", groups=with_medoids(groups, cast, near))
+        assert self._embed is not None, "it was asked for before the first call"
+        threshold = answer.threshold or NEAR
+        try:
+            groups = await to_thread.run_sync(_near_by_vectors, self._embed, forms, cast, threshold)
+        except FaninError as error:
+            return Judging(by="embedding", problem=error.message)
+        return Judging(by="embedding", groups=groups)
 
 
 class _Judge:
@@ -116,6 +130,7 @@ class _Judge:
         self._came = 0
         self._unread = 0
         self._usage = Usage(0, 0)
+        self._known: dict[frozenset[str], bool] = {}
 
     def judging(self, **told: Any) -> Judging:
         """What came of it, with what its calls used."""
@@ -128,12 +143,14 @@ class _Judge:
             **told,
         )
 
-    async def compare(self, texts: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-        """The texts in groups that mean the same."""
+    async def compare(self, texts: Sequence[str], forms: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
+        """The normal forms of the texts, in groups that mean the same."""
         comparing = Comparing(tuple(texts))
         while comparing.left:
-            comparing = comparing.after(await self._same(comparing.pairs))
-        return comparing.groups
+            pairs = {pair: frozenset(forms[text] for text in pair) for pair in comparing.pairs}
+            await self._find_out([pair for pair, key in pairs.items() if key not in self._known], forms)
+            comparing = comparing.after([self._known[key] for key in pairs.values()])
+        return tuple(tuple(forms[text] for text in group) for group in comparing.groups)
 
     async def pick(self, votes: Sequence[tuple[str, int]], before: Judging) -> Judging:
         """Which answer is the most consistent with the others, beside what was found out before."""
@@ -149,13 +166,14 @@ class _Judge:
         chosen = Selection(self._model, shown, picked, reasons)
         return self.judging(by=before.by, groups=before.groups, problem=before.problem, selection=chosen)
 
-    async def _same(self, pairs: Sequence[Pair]) -> list[bool]:
-        """Of each pair whether its two mean the same; asked the other way round where that is unsure."""
+    async def _find_out(self, pairs: Sequence[Pair], forms: Mapping[str, str]) -> None:
+        """Asks of each pair whether its two mean the same, and the other way round where that is unsure."""
         said = dict(zip(pairs, await self._compared(pairs, turned=False), strict=True))
         unsure = [pair for pair in pairs if said[pair] == "unsure"]
         said |= dict(zip(unsure, await self._compared(unsure, turned=True), strict=True))
         self._unread += sum(said[pair] == "unread" for pair in pairs)
-        return [said[pair] == "same" for pair in pairs]
+        for pair in pairs:
+            self._known[frozenset(forms[text] for text in pair)] = said[pair] == "same"
 
     async def _compared(self, pairs: Sequence[Pair], *, turned: bool) -> list[Sameness]:
         def request(index: int, pair: Pair) -> Request:
@@ -234,24 +252,29 @@ def settling_of(
     `apart` are the settings of `APART`. Raises InputError for what does not go together, and for an embedding
     that cannot be used: it is tried on two texts.
     """
-    settlement = _settlement(answer, judge, embed, runs, dict(zip(APART, apart, strict=True)))
+    settlement = settlement_of(answer, judge=judge, embed=embed, runs=runs, apart=apart)
 
     def settling(hold: Hold) -> Hold:
         async def hold_and_settle(plan: Plan, conductor: Conductor) -> Verdict:
-            return await settle(await hold(plan, conductor), conductor, settlement)
+            return await Settler(plan, conductor, settlement).settle(await hold(plan, conductor))
 
         return hold_and_settle
 
     return settling
 
 
-def _settlement(
+def settlement_of(
     answer: Answer,
+    *,
     judge: str | None,
     embed: Embed | str | os.PathLike[str] | None,
     runs: int,
-    apart: Mapping[str, object],
+    apart: Sequence[object] = (),
 ) -> Settlement:
+    """By what texts of that type are settled; `apart` are the settings of `APART`, as many as there are.
+
+    Raises InputError as `settling_of` does.
+    """
     text = answer if isinstance(answer, Text) else Text()
     if judge is not None and not (text.cluster == "judge" or text.whole):
         raise InputError("judge", "left out where nothing is judged", judge, mend=_WHEN_JUDGED)
@@ -259,7 +282,7 @@ def _settlement(
         raise InputError("judge", "the name of a model", judge)
     if text.cluster == "judge" and runs > MOST_RUNS:
         raise InputError("runs", f"at most {MOST_RUNS} where a judge compares the answers", runs)
-    for name, value in apart.items() if text.whole else ():
+    for name, value in zip(APART, apart, strict=False) if text.whole else ():
         if value:
             raise InputError(name, "left out where a judge selects the answer", value)
     return Settlement(judge, _embedding(text, embed))

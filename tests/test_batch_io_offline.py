@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from command import Command
+from doubles import Scripted
 
 from fanin.batching.offline import open_answers
+from fanin.values import Request
 
 Row = dict[str, Any]
 
@@ -91,6 +94,52 @@ def test_votes_are_those_that_the_same_answers_would_give_when_asked(run: Comman
     for here, there in zip(imported, asked, strict=True):
         assert here.keys() == there.keys()
     assert [row["votes"] for row in imported] == [{"yes": 5}, {"3": 2}, {"yes": 5}]
+
+
+TEXTS = ["A dog", "One dog", "A cat"]
+
+
+def said_by(request: Row) -> str:
+    """Run i says text i."""
+    return f"Answer: {TEXTS[int(request['custom_id'].split('-')[1])]}"
+
+
+def test_answers_that_came_are_judged_by_a_model_that_is_asked_now(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions()
+    options = ("--runs", "3", "--cluster", "judge", "--judge", "large", "-m", "small", "--price", "1/1")
+    assert run("export", "questions.jsonl", "-o", "requests.jsonl", *options[:-2]).code == 0
+    answers([row for row in requests() if "How many" not in str(row)], said_by)
+
+    def judge(request: Request) -> str:
+        return "Answer: different" if "cat" in request.messages[-1].content else "Answer: same"
+
+    asked = Scripted(judge)
+
+    @asynccontextmanager
+    async def connected(*_: object, **__: object) -> AsyncIterator[Scripted]:
+        yield asked
+
+    monkeypatch.setattr("fanin.connecting.connect", connected)
+    ended = run("import", "questions.jsonl", "answers.jsonl", *options)
+    assert {request.model for request in asked.sent} == {"large"}
+    first, _, third = rows(ended.out)
+    for row in (first, third):
+        assert row["votes"] == {"A dog": 2, "A cat": 1}
+        judged = row["judging"]["usage"]
+        assert row["cost_usd"] == pytest.approx((3 * (5 + 2) + sum(judged.values())) * 1e-6)
+    refused = run("export", "questions.jsonl", "-o", "more.jsonl", "--cluster", "embedding")
+    assert (refused.code, Path("more.jsonl").exists()) == (2, False)
+
+
+def test_texts_are_clustered_by_their_letters(run: Command) -> None:
+    Path("questions.jsonl").write_text("What is the capital of France?")
+    options = ("--runs", "3", "--cluster", "lexical", "--input-format", "lines")
+    run("export", "questions.jsonl", "-o", "requests.jsonl", *options)
+    answers(requests(), lambda row: f"Answer: The city of Paris{'.' * int(row['custom_id'][2])}")
+    ended = run("import", "questions.jsonl", "answers.jsonl", *options)
+    assert list(rows(ended.out)[0]["votes"].values()) == [3]
 
 
 def test_runs_that_got_no_answer_have_failed(run: Command) -> None:

@@ -160,12 +160,26 @@ def test_the_configuration_says_what_the_line_does_not(plan: Any) -> None:
         (["Is it?", "--price", "1/1", "--price", "2/2"], "one price for each model"),
         ([" "], "the question must be"),
         (["Is it?", "--tolerance", "1"], "goes with --answer number"),
+        (["Is it?", "--judge", "m"], "--judge must be left out where nothing is judged"),
+        (["Is it?", "--cluster", "embedding"], "--embed must be given"),
+        (["Is it?", "--cluster", "judge", "--stop", "decided"], "--stop must be all where a judge"),
+        (["Is it?", "--cluster", "nearly"], "--cluster must be one of"),
+        (["Is it?", "--schema", "nothing.schema"], "the schema cannot be read"),
     ],
 )
 def test_bad_input_is_exit_2(plan: Any, words: list[str], said: str) -> None:
     ended = plan(*words)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "calls"),
+    [(("--cluster", "judge"), 20), (("--select", "judge"), 1), (("--cluster", "lexical"), 0)],
+)
+def test_a_judge_comes_on_top(plan: Any, words: tuple[str, ...], calls: int) -> None:
+    assert json.loads(plan("Is it?", *words, "--json").out).get("judge_calls_at_most", 0) == calls
+    assert (f"a judge is asked on top: {calls} call" in plan("Is it?", *words).err) is (calls > 0)
 
 
 def test_the_rules_are_told(plan: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fanin.clusters import semantic_entropy
 from fanin.errors import CallError, InputError
 from fanin.keeping.record import read_record, record_of, record_text
 from fanin.panels import Panel
+from fanin.policy.budget import Limits
 from fanin.recounting import recount
 from fanin.settling import unit_vectors
 from fanin.stages.combine import split
@@ -459,13 +461,81 @@ def test_a_batch_settles_each_of_its_items(loop: str) -> None:
         assert found["judging"]["calls"] == 3
 
 
-def test_a_batch_that_cannot_settle_its_items_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"answer": Text("embedding")}, "embed must be given"),
+        ({"answer": Text("lexical"), "judge": JUDGE}, "judge must be left out where nothing is judged"),
+        ({"judge": JUDGE}, "judge must be left out where nothing is judged"),
+        ({"answer": Text("judge"), "embed": len}, "embed must be left out"),
+        ({"answer": Text("judge"), "runs": 101}, "runs must be at most 100"),
+        ({"answer": Text(select="judge"), "structured": True}, "structured must be left out"),
+        ({"answer": Text("judge"), "stop": "decided"}, "stop must be all"),
+        (
+            {
+                "answer": Text("judge"),
+                "judge": JUDGE,
+                "limits": Limits(max_cost=1),
+                "price": {"small": Price(1, 1)},
+            },
+            "max_cost must be left out where no price is known, as of judge-1",
+        ),
+    ],
+)
+def test_a_batch_that_cannot_settle_its_items_is_refused(options: dict[str, Any], message: str) -> None:
     async def rows() -> list[Any]:
-        async with batch(["What is it?"], backend=backend(["a dog"]), answer=Text("embedding")) as found:
+        given = {"backend": backend(["a dog"]), "model": "small", **options}
+        async with batch(["What is it?"], **given) as found:
             return [row async for row in found]
 
-    with pytest.raises(InputError, match="embed must be given"):
+    with pytest.raises(InputError, match=message):
         run_virtual("asyncio", rows)
+
+
+@on_both
+def test_a_batch_has_a_judge_and_an_embedding_of_its_own(loop: str) -> None:
+    async def rows(options: dict[str, Any]) -> list[Any]:
+        async with batch(["What is it?"] * 2, runs=3, model="small", **options) as found:
+            return [row.object async for row in found]
+
+    scripted = backend(["a dog", "one dog", "a cat"])
+    judged_rows = run_virtual(
+        loop, partial(rows, {"backend": scripted, "answer": Text("judge"), "judge": JUDGE})
+    )
+    assert {request.model for request in judged(scripted, 3)} == {JUDGE}
+    near_rows = run_virtual(
+        loop,
+        partial(rows, {"backend": scripted, "answer": Text("embedding"), "embed": vectors_of}),
+    )
+    for found in (*judged_rows, *near_rows):
+        assert found["votes"] == {"a dog": 2, "a cat": 1}
+
+
+@on_both
+def test_a_budget_of_runs_goes_by_what_answers_mean(loop: str) -> None:
+    """Not one pair is judged twice, and what means the same gets no more runs than what is the same."""
+    answers = {
+        "one": ["a dog", "one dog", "the hound", "a dog"],
+        "two": ["a cat", "a dog", "a fish", "a cat"],
+    }
+
+    def reply(request: Request) -> Reply:
+        if request.index >= 4:
+            return by_meaning(request)
+        name = request.messages[-1].content.split()[0]
+        return f"Answer: {answers[name][request.index]}"
+
+    async def rows() -> list[Any]:
+        options: dict[str, Any] = {"answer": Text("judge"), "judge": JUDGE, "budget_runs": 7, "jobs": 1}
+        async with batch(["one thing?", "two things?"], runs=4, backend=scripted, **options) as found:
+            return [row.object async for row in found]
+
+    scripted = Scripted(reply, limited=False)
+    first, second = sorted(run_virtual(loop, rows), key=lambda row: str(row["question"]))
+    asked = [tuple(sorted(asked_of(request).items())) for request in judged(scripted, 4)]
+    assert len(asked) == len(set(asked))
+    assert (first["question"], first["runs"]["valid"], first["votes"]) == ("one thing?", 3, {"a dog": 3})
+    assert (second["runs"]["valid"], list(second["votes"].values())) == (4, [2, 1, 1])
 
 
 @pytest.mark.parametrize("select", ["votes", "judge"])

@@ -179,11 +179,13 @@ class ItemConductor(Conductor):
         self._repeats: dict[bytes, int] = {}
         self._waits: dict[int, str] = {}
 
-    def note_asked(self, plan: Plan, prices: Prices) -> None:
-        """Has the journal know how the item is asked, should a call for it be answered."""
+    def note_asked(self, plan: Plan, prices: Prices, judge: str | None) -> None:
+        """Has the journal know how the item is asked, and by which model judged."""
         notes, calls = self._calls.notes, self._calls
         if notes is not None:
-            self._noted_at = notes.asked(self._item, self._occurrence, plan, calls.backend.name, prices)
+            self._noted_at = notes.asked(
+                self._item, self._occurrence, plan, calls.backend.name, prices, judge
+            )
 
     def note_ended(self, verdict: Verdict) -> None:
         """Has the journal know how the vote on the item ended, unless it was cut short."""

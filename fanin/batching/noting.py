@@ -69,11 +69,13 @@ class Notes:
         self._texts: dict[str, int] = {}
         self._settings: dict[tuple[Any, ...], str] = {}
 
-    def asked(self, item: Item, occurrence: int, plan: Plan, backend: str, prices: Prices) -> int:
+    def asked(
+        self, item: Item, occurrence: int, plan: Plan, backend: str, prices: Prices, judge: str | None
+    ) -> int:
         """Notes how the item is asked, where that does not stand there already; the place of the note."""
         name = item_key(item, occurrence)
         known = self._journal.noted(name)
-        settings = self._written(plan, backend, prices)
+        settings = self._written(plan, backend, prices, judge)
         if known is not None and (known.number, known.settings) == (item.number, settings):
             return known.place
         context = item.context
@@ -97,20 +99,20 @@ class Notes:
         if end != _USUAL or self._journal.had_end(place):
             self._journal.note_end(place, "" if end == _USUAL else _encoded(end))
 
-    def _written(self, plan: Plan, backend: str, prices: Prices) -> str:
+    def _written(self, plan: Plan, backend: str, prices: Prices, judge: str | None) -> str:
         """The settings as JSON text. Of equal plans the prices are the same ones."""
         same = (plan.answer, plan.variation, plan.runs, plan.quorum, plan.max_tokens, plan.structured)
         try:
             if (known := self._settings.get(same)) is not None:
                 return known
         except TypeError:  # a type of answer of somebody's own that has no hash
-            return self._encoded(plan, backend, prices)
+            return self._encoded(plan, backend, prices, judge)
         if len(self._settings) == _MOST_REMEMBERED:
             self._settings.clear()
-        return self._settings.setdefault(same, self._encoded(plan, backend, prices))
+        return self._settings.setdefault(same, self._encoded(plan, backend, prices, judge))
 
-    def _encoded(self, plan: Plan, backend: str, prices: Prices) -> str:
-        asked = {model: prices[model] for model in (*plan.variation.models, None) if model in prices}
+    def _encoded(self, plan: Plan, backend: str, prices: Prices, judge: str | None) -> str:
+        asked = {model: prices[model] for model in (*plan.variation.models, judge, None) if model in prices}
         plan = attrs.evolve(plan, question=_NO_QUESTION)
         return _encoded(Settings(plan, self._place, backend, tuple(asked.items())))
 

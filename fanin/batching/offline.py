@@ -190,7 +190,8 @@ def open_answers(paths: Iterable[str]) -> Iterator[Answers]:
 async def verdict_on(item: Item, voting: Voting, desk: Desk, answers: Answers, prices: Prices) -> Verdict:
     """The verdict on one item by the answers to its requests; runs without one have failed.
 
-    Raises FaninError for an item that cannot be asked.
+    Texts are settled: a judge is asked here and now, at the backend of `voting`. Raises FaninError for an
+    item that cannot be asked.
     """
     from fanin_backends.chat import request_body
 
@@ -201,7 +202,7 @@ async def verdict_on(item: Item, voting: Voting, desk: Desk, answers: Answers, p
         request = isolate(plan, run)
         name = custom_id(item.number, run.index, request_body(request, desk.token_limit))
         outcomes.append(outcome_of(request, answers.of(name), desk.backend))
-    return conclude(
+    verdict = conclude(
         plan,
         runs,
         gather(outcomes, plan.runs),
@@ -209,3 +210,5 @@ async def verdict_on(item: Item, voting: Voting, desk: Desk, answers: Answers, p
         backend=desk.backend,
         price=prices,
     )
+    settler = voting.settler(plan, voting.conductor())
+    return verdict if settler is None else await settler.settle(verdict)

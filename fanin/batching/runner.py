@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -29,6 +30,9 @@ from fanin.policy.circuit import Circuit
 from fanin.policy.pricing import Price, as_prices
 from fanin.terms import Interrupt, Terms
 from fanin.values import Event
+
+if TYPE_CHECKING:
+    from fanin.settling import Embed
 
 
 @asynccontextmanager
@@ -57,6 +61,8 @@ async def batch(
     seed: int = 0,
     max_tokens: int = 2048,
     structured: bool = False,
+    judge: str | None = None,
+    embed: Embed | str | PathLike[str] | None = None,
     stop: str = "all",
     waves: Any = "fit",
     timeout_s: float = 120.0,
@@ -96,16 +102,16 @@ async def batch(
       `fanin.vote`; an item may set some for itself.
     - `engine` makes the calls elsewhere, as `fanin.batching.engines.on_ray.RayEngine` does on a cluster: the
       backend is then opened by its name on each worker, which finds the key where it runs.
-    - `rpm`, `tpm`, `stagger_s`, `pace`: as in `fanin.vote`.
+    - `judge`, `embed`, `rpm`, `tpm`, `stagger_s`, `pace`: as in `fanin.vote`. A judge's calls are calls of
+      the batch like all others, and no runs of a budget.
     - `watch` is told (the item's number, event) as it happens.
 
     Raises FaninError when the block is entered, and for a replay's miss out of the iteration. A
     journal that cannot be written ends the batch: `standing.ended` is `journal`, `standing.why` says why.
     """
     interrupt = BatchInterrupt() if interrupt is None else interrupt
-    asking = Asking(
-        answer, runs, quorum, model, system, temperature, temperature_step, seed, max_tokens, structured
-    )
+    asked = (answer, runs, quorum, model, system, temperature, temperature_step, seed, max_tokens, structured)
+    asking = Asking(*asked, judge, embed)
     terms = Terms(jobs, timeout_s, deadline_s, retries, max_wait_s, rpm, tpm, stagger_s, pace)
     circuit = Circuit(identical_errors)
     failed: Exception | None = None

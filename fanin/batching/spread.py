@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
@@ -24,6 +25,9 @@ from fanin.stages.gather import gather
 from fanin.values import Outcome, Plan, Run, Stopped
 from fanin.verdict import Verdict
 
+if TYPE_CHECKING:
+    from fanin.settling import Settler
+
 MOST_QUESTIONS = 100_000
 """All questions are kept in memory while their budget is shared."""
 
@@ -39,23 +43,32 @@ class _Question:
     stopping: Stopping | None
     conductor: ItemConductor
     job: Job
+    settler: Settler | None
+    counted: Plan
     outcomes: list[Outcome] = attrs.field(factory=list)
     satisfied: bool = False
 
     def turn(self, first: int) -> tuple[int, int, int]:
         """Where it stands in line; the lowest is next."""
-        return (*turn(seen_by(self.plan, self.runs, self.outcomes), first), self.place)
+        return (*turn(seen_by(self.counted, self.runs, self.outcomes), first), self.place)
 
-    async def ask(self) -> bool:
-        """Asks its next run; whether it is done."""
+    async def ask(self, voting: Voting, first: int) -> bool:
+        """Asks its next run; whether it is done. Texts are settled as soon as it has had the first wave."""
         asked = await self.conductor.conduct([self.runs[len(self.outcomes)]], self.job)
         self.outcomes += asked.outcomes
+        if self.settler is not None and len(self.outcomes) >= first:
+            self.counted = await self.settler.so_far(self._voted(voting).votes)
         seen = seen_by(self.plan, self.runs, self.outcomes)
         self.satisfied = self.stopping is not None and self.stopping.rule.satisfied(seen)
         return self.conductor.cut or self.satisfied or len(self.outcomes) == self.plan.runs
 
-    def verdict(self, voting: Voting) -> Verdict:
+    async def verdict(self, voting: Voting) -> Verdict:
         """The verdict on the runs it got: those it did not get are spared."""
+        verdict = self._voted(voting)
+        return verdict if self.settler is None else await self.settler.settle(verdict)
+
+    def _voted(self, voting: Voting) -> Verdict:
+        """The same, texts compared as they stand."""
         rule = self.stopping.rule.text if self.stopping is not None else "all"
         return conclude(
             self.plan,
@@ -124,15 +137,16 @@ class Spread(Working):
             await self._hand_out(taken.place, self._bad(item, error.message))
             return None
         conductor = self._conductor(taken, item)
-        conductor.note_asked(plan, self._voting.prices)
+        conductor.note_asked(plan, self._voting.prices, self._voting.judge)
         job = completion_job(plan, conductor)
-        return _Question(taken.place, item, plan, fan_out(plan), stopping, conductor, job)
+        settler = self._voting.settler(plan, conductor)
+        return _Question(taken.place, item, plan, fan_out(plan), stopping, conductor, job, settler, plan)
 
     async def _take_turns(self) -> None:
         while self._line and self._budget and self._calls.ended is None:
             _, question = heapq.heappop(self._line)
             self._budget -= 1
-            if await question.ask():
+            if await question.ask(self._voting, self._first):
                 await self._finish(question)
             else:
                 heapq.heappush(self._line, (question.turn(self._first), question))
@@ -140,8 +154,15 @@ class Spread(Working):
     async def _finish(self, question: _Question) -> None:
         row = None
         if self._calls.ended is None and not question.conductor.cut:
-            item, verdict = question.item, question.verdict(self._voting)
-            question.conductor.note_ended(verdict)
-            row = Row(item.number, item.id, verdict.to_dict())
-            self._count(row, question.conductor)
+            row = await self._row_of(question)
         await self._hand_out(question.place, row)
+
+    async def _row_of(self, question: _Question) -> Row | None:
+        """The question's row; None where the last thing to be asked about it was cut short."""
+        item, verdict = question.item, await question.verdict(self._voting)
+        if question.conductor.cut:
+            return None
+        question.conductor.note_ended(verdict)
+        row = Row(item.number, item.id, verdict.to_dict())
+        self._count(row, question.conductor)
+        return row

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
@@ -23,8 +23,9 @@ from fanin.values import Plan, Question, Variation
 from fanin.voting import as_answer, prefers_schema, stopping_of
 
 if TYPE_CHECKING:
+    from fanin.conductor import Conductor
     from fanin.policy.stopping import Waves
-    from fanin.settling import Hold
+    from fanin.settling import Embed, Settlement, Settler
 
 ItemJob: TypeAlias = Callable[[Item, ItemConductor], Awaitable[Mapping[str, Any]]]
 """What is done for one item: gives the row's object, of plain values. Its calls go through the conductor's
@@ -45,6 +46,8 @@ class Asking:
     seed: int
     max_tokens: int
     structured: bool
+    judge: str | None = None
+    embed: Embed | str | PathLike[str] | None = None
 
 
 class Voting:
@@ -72,15 +75,29 @@ class Voting:
         self._list_prices = not prices
         self._models: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._stoppings: dict[tuple[Any, ...], Stopping | None] = {}
+        self._settlements: dict[tuple[Text, int], Settlement] = {}
+        self._embed: Embed | str | PathLike[str] | None = asking.embed
 
     @property
     def backend(self) -> str:
         """The backend's name."""
         return self._backend.name
 
+    @property
+    def judge(self) -> str | None:
+        """The model that judges texts; None is the first that is asked."""
+        return self._asking.judge
+
     async def check(self) -> None:
         """Raises FaninError where the batch's own options, model or price are wrong."""
-        await self.prepared(Item(1, None, "?"))
+        plan, _ = await self.prepared(Item(1, None, "?"))
+        judge, embed = self._asking.judge, self._asking.embed
+        if judge is not None or embed is not None:
+            from fanin.settling import settlement_of
+
+            settlement = settlement_of(plan.answer, judge=judge, embed=embed, runs=plan.runs)
+            self._embed = settlement.embed
+            self._price([judge or plan.variation.models[0]])
 
     async def plan(self, item: Item) -> Plan:
         """The plan of that item's vote. Raises FaninError for an item that cannot be asked."""
@@ -101,9 +118,12 @@ class Voting:
     async def __call__(self, item: Item, conductor: ItemConductor) -> Mapping[str, Any]:
         """The object `fanin.vote/1` of that item. Raises FaninError for an item that cannot be asked."""
         plan, stopping = await self.prepared(item)
-        hold: Hold = partial(hold_vote, backend=self._backend.name, price=self.prices, stopping=stopping)
-        conductor.note_asked(plan, self.prices)
-        verdict = await _settling(plan)(hold)(plan, conductor)
+        conductor.note_asked(plan, self.prices, self.judge)
+        verdict = await hold_vote(
+            plan, conductor, backend=self._backend.name, price=self.prices, stopping=stopping
+        )
+        if (settler := self.settler(plan, conductor)) is not None:
+            verdict = await settler.settle(verdict)
         conductor.note_ended(verdict)
         return verdict.to_dict()
 
@@ -111,8 +131,42 @@ class Voting:
         """The plan of that item, and when to stop. Raises FaninError for an item that cannot be asked."""
         asking = attrs.evolve(self._asking, **dict(item.options)) if item.options else self._asking
         plan = await self._plan(item, asking)
-        _settling(plan)  # what is wrong with it is said before any call
+        self._settlement(plan)  # what is wrong with it is said before any call
         return plan, self._stopping(plan)
+
+    def conductor(self) -> Conductor:
+        """What carries out calls for an item whose runs were not asked here: a judge's."""
+        from fanin.conductor import Conductor
+
+        return Conductor(self._backend, self._terms)
+
+    def settler(self, plan: Plan, conductor: Conductor) -> Settler | None:
+        """What settles the texts of that vote; None where they are compared as they stand."""
+        settlement = self._settlement(plan)
+        if settlement is None:
+            return None
+        from fanin.settling import Settler
+
+        return Settler(plan, conductor, settlement)
+
+    def _settlement(self, plan: Plan) -> Settlement | None:
+        """By what the texts are settled. Raises InputError for what cannot be settled."""
+        answer = plan.answer
+        if not isinstance(answer, Text) or not (answer.unsettled or answer.whole):
+            return None
+        known = (answer, plan.runs)
+        if known not in self._settlements:
+            from fanin.settling import settlement_of
+
+            judged = answer.cluster == "judge" or answer.whole
+            self._settlements[known] = settlement_of(
+                answer,
+                judge=self._asking.judge if judged else None,
+                embed=self._embed if answer.cluster == "embedding" else None,
+                runs=plan.runs,
+                apart=(self._asking.structured,),
+            )
+        return self._settlements[known]
 
     async def _plan(self, item: Item, asking: Asking) -> Plan:
         capabilities = self._backend.capabilities
@@ -140,15 +194,19 @@ class Voting:
         models = self._models.get(wanted)
         if models is None:
             [models] = await resolved_models(self._backend, (wanted,), self._terms, Interrupt())
-            if self._list_prices:
-                self.prices.update(listed_prices_of(self._backend, (models,)))
-            for model in models:
-                if self._max_cost is not None and price_of(model, self.prices) is None:
-                    unknown = f"left out where no price is known, as of {model}"
-                    raise InputError("max_cost", unknown, self._max_cost, mend="Give the price.")
+            self._price(models)
             tell_tape(self._backend, models)
             self._models[wanted] = models
         return models
+
+    def _price(self, models: Sequence[str]) -> None:
+        """Looks the prices up. Raises InputError for one that is unknown where there is a limit of cost."""
+        if self._list_prices:
+            self.prices.update(listed_prices_of(self._backend, (tuple(models),)))
+        for model in models:
+            if self._max_cost is not None and price_of(model, self.prices) is None:
+                unknown = f"left out where no price is known, as of {model}"
+                raise InputError("max_cost", unknown, self._max_cost, mend="Give the price.")
 
     def _stopping(self, plan: Plan) -> Stopping | None:
         if self._stop == "all":
@@ -160,16 +218,6 @@ class Voting:
         return self._stoppings[known]
 
 
-def _settling(plan: Plan) -> Callable[[Hold], Hold]:
-    """Makes a way of holding a vote settle its texts too. Raises InputError for what cannot be settled."""
-    if not isinstance(plan.answer, Text) or plan.answer == Text():
-        return lambda hold: hold
-    from fanin.settling import settling_of
-
-    apart = (plan.structured, None, None, None, None)
-    return settling_of(plan.answer, judge=None, embed=None, runs=plan.runs, apart=apart)
-
-
 def _asked(asking: Asking) -> str:
     """What of it is sent with every call."""
-    return repr(attrs.evolve(asking, answer=None, runs=1, quorum=None))
+    return repr(attrs.evolve(asking, answer=None, runs=1, quorum=None, judge=None, embed=None))

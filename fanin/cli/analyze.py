@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fanin.cli.answer_types import OPTIONS, answer_type_options
 from fanin.cli.options import answer_of, check_answer_options, leave, shared
 from fanin.cli.parameters import Duration
 from fanin.errors import FaninError, InputError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _RENAMED = {name: f"{name}_s" for name in ("timeout", "deadline", "max_wait", "stagger")}
 _OWN = frozenset(
     {"question", "answer", "choices", "tolerance", "record", "record_new", "replay", "as_json"}
-    | {"quiet", "verbose", "list_modes", "log"}
+    | {"quiet", "verbose", "list_modes", "log", *OPTIONS}
 )
 """Options that are the command's own; all others are parameters of `fanin.analyze`."""
 
@@ -69,7 +70,9 @@ def _print_modes(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     metavar="X",
     help="What it may cost in all, by an estimate of each next call; needs a known price.",
 )
-@shared("answer", "choices", "tolerance", "backend")
+@shared("answer", "choices", "tolerance")
+@answer_type_options
+@shared("backend")
 @click.option("-m", "--model", multiple=True, help="The model.")
 @shared("base_url")
 @click.option("--system", multiple=True, metavar="TEXT", help="A system prompt for every call.")

@@ -35,7 +35,7 @@ the disk is full; 2 usage, input or configuration; 5 a key is missing or refused
 
 _OF_THE_VOTE = (
     *("runs", "model", "system", "temperature", "temperature_step", "seed", "max_tokens", "structured"),
-    *("quorum", "stop", "waves", "retries", "price"),
+    *("judge", "embed", "quorum", "stop", "waves", "retries", "price"),
 )
 _OF_THE_JOB = ("resume", "durable", "ordered", "budget_runs", "warm_prefix")
 
@@ -44,6 +44,7 @@ _OF_THE_JOB = ("resume", "durable", "ordered", "budget_runs", "warm_prefix")
 @questions_options
 @shared("runs", "answer", "choices", "tolerance", "backend", "model", "base_url", "system")
 @answer_type_options
+@shared("cluster", "select", "judge", "embed")
 @shared("temperature", "temperature_step", "seed", "max_tokens", "structured", "quorum", "stop")
 @click.option(
     "--waves",

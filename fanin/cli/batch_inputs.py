@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fanin.cli.options import settings_for
+from fanin.cli.options import settings_for, text_answer
 from fanin.cli.parameters import comma_list
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def answer_for_all(options: dict[str, Any]) -> Answer | str | None:
 
     if options["choices"] is not None:
         return answers.Choice(comma_list(options["choices"]))
+    if (text := text_answer(options)) is not None:
+        return text
     typed = typed_answer(options)
     if typed is not None:
         return typed

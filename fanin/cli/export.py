@@ -85,7 +85,7 @@ async def _write(options: dict[str, Any], inflow: Inflow, files: RequestFiles) -
     from fanin.show import one_line
 
     bad = []
-    async with votes_elsewhere(options) as (voting, desk):
+    async with votes_elsewhere(options, judged=False) as (voting, desk):
         async for item in read_items(inflow, reader_of(options)):
             try:
                 if isinstance(item, BadItem):

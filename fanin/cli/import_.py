@@ -45,7 +45,8 @@ def command(**options: Any) -> None:
 
     QUESTIONS and the options have to be those of the export: an answer counts only for the very request
     that it was given to. A run without an answer has failed. The price is not looked up, since batch APIs
-    have their own: give it with --price.
+    have their own: give it with --price. A judge (--cluster judge, --select judge) is asked now, with calls
+    that are no batch's; all else is sent nowhere.
 
     \b
       fanin import questions.jsonl answers.jsonl errors.jsonl --runs 5 -m gpt-4o-mini -o verdicts.jsonl
@@ -96,7 +97,7 @@ async def _vote(options: dict[str, Any], inflow: Inflow, answers: Answers, files
     sink = files.sink(durable=False)
     try:
         writer = writer_of(files.written, sink)
-        async with votes_elsewhere(options) as (voting, desk):
+        async with votes_elsewhere(options, judged=True) as (voting, desk):
             row_of = _row_by(voting, desk, answers, options["price"] or {})
             async for item in read_items(inflow, reader_of(options)):
                 row = await row_of(item)

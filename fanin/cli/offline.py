@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fanin.cli.answer_types import answer_type_options
 from fanin.cli.batch_inputs import answer_for_all, questions_options
 from fanin.cli.options import shared
 from fanin.errors import FaninError
 
 if TYPE_CHECKING:
+    from fanin.backend import Backend
     from fanin.batching.offline import Desk
     from fanin.batching.voted import Voting
 
 
 _ASKED = (
     *("runs", "quorum", "model", "system", "temperature", "temperature_step", "seed", "max_tokens"),
-    "structured",
+    *("structured", "judge", "embed"),
 )
 
 
@@ -29,6 +31,8 @@ def vote_options(function: Callable[..., Any]) -> Callable[..., Any]:
         (
             questions_options,
             shared("runs", "answer", "choices", "tolerance"),
+            answer_type_options,
+            shared("cluster", "select", "judge", "embed"),
             click.option(
                 "--backend",
                 type=click.Choice(["groq", "openai"]),
@@ -44,25 +48,40 @@ def vote_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @asynccontextmanager
-async def votes_elsewhere(options: dict[str, Any]) -> AsyncIterator[tuple[Voting, Desk]]:
-    """What makes plans of items, and the API that they are for; nothing is sent, and no key is needed.
+async def votes_elsewhere(options: dict[str, Any], *, judged: bool) -> AsyncIterator[tuple[Voting, Desk]]:
+    """What makes plans of items, and the API that they are for.
 
-    Raises FaninError where the options are wrong.
+    Nothing is sent, and no key is needed, unless the answers that came are to be `judged` by a model. Raises
+    FaninError where the options are wrong.
     """
     from fanin.batching.offline import Desk
     from fanin.batching.voted import Asking, Voting
-    from fanin.connecting import open_backend
     from fanin.terms import Terms
     from fanin_backends import groq, openai
 
     name = options["backend"]
     dialect = {"groq": groq.DIALECT, "openai": openai.DIALECT}[name]
-    backend = open_backend(name, environ={}, replaying=True)
-    try:
-        asking = Asking(answer=answer_for_all(options), **{of: options[of] for of in _ASKED})
-        voting = Voting(asking, backend, Terms(), {}, None, stop="all", waves="all")
+    asked = {of: options[of] for of in _ASKED}
+    asking = Asking(answer=answer_for_all(options), **asked)
+    async with _opened(options, judged=judged) as backend:
+        voting = Voting(asking, backend, Terms(), options.get("price") or {}, None, stop="all", waves="all")
         await voting.check()
         yield voting, Desk(name, dialect.token_limit)
+
+
+@asynccontextmanager
+async def _opened(options: dict[str, Any], *, judged: bool) -> AsyncIterator[Backend]:
+    if judged and "judge" in (options["select"], options["cluster"]):
+        from fanin.connecting import connect
+
+        async with connect(options["backend"], model=options["model"]) as backend:
+            yield backend
+        return
+    from fanin.connecting import open_backend
+
+    backend = open_backend(options["backend"], environ={}, replaying=True)
+    try:
+        yield backend
     finally:
         await backend.aclose()
 

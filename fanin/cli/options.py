@@ -270,10 +270,8 @@ def answer_of(options: dict[str, Any], *, quiet: bool) -> Answer:
 
     if options["choices"] is not None:
         return answers.Choice(comma_list(options["choices"]))
-    if any(options.get(name, usual) != usual for name, usual in _ON_TEXTS.items()):
-        from fanin.answers.text import parse_cluster
-
-        return answers.Text(*parse_cluster(options["cluster"]), options["select"])
+    if (text := text_answer(options)) is not None:
+        return text
     typed = typed_answer(options)
     if typed is not None:
         return typed
@@ -283,6 +281,16 @@ def answer_of(options: dict[str, Any], *, quiet: bool) -> Answer:
     if options["answer"] == "auto" and not quiet:
         say(f"answer type: {answer.name} (--answer sets another)")
     return answer
+
+
+def text_answer(options: dict[str, Any]) -> Answer | None:
+    """The type of text that the options ask for; None where they say nothing of texts. Raises InputError."""
+    if all(options.get(name, usual) == usual for name, usual in _ON_TEXTS.items()):
+        return None
+    from fanin.answers import Text
+    from fanin.answers.text import parse_cluster
+
+    return Text(*parse_cluster(options["cluster"]), options["select"])
 
 
 def plan_of(options: dict[str, Any], answer: Answer, context: str | None) -> Plan:

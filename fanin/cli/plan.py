@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from fanin.cli.answer_types import answer_type_options
 from fanin.cli.options import answer_of, check_answer_options, check_escalation, leave, plan_of, shared
 from fanin.cli.parameters import Duration
 from fanin.errors import FaninError
 
 if TYPE_CHECKING:
+    from fanin.answers import Answer
     from fanin.foreseeing import Foreseen
     from fanin.policy.planning import Assumed, Expected
     from fanin.policy.pricing import Prices
@@ -25,6 +27,8 @@ SCHEMA = "fanin.plan/1"
 
 @click.command(name="plan", context_settings={"show_default": True})
 @shared("question", "runs", "answer", "choices", "tolerance", "backend", "model", "base_url", "system")
+@answer_type_options
+@shared("cluster", "select", "judge", "embed")
 @shared("max_tokens", "structured", "quorum", "stop", "escalate", "escalate_when", "concurrency", "price")
 @click.option(
     "--output-tokens", type=int, default=300, help="What one call is taken to write, --max-tokens at most."
@@ -69,17 +73,18 @@ def _plan(options: dict[str, Any]) -> None:
     tiers = (models, *((model,) for model in options["escalate"]))
     check_tiers(tiers)
     plan = plan_of(options | {"model": models}, answer, piped_context(quiet=options["quiet"]))
+    judged = _judge_calls(options, answer, plan.runs)
     rule = _rule(plan, options["stop"])
     named = tuple(model for tier in tiers for model in tier)
     prices = options["price"] or _listed(backend, base_url, named)
     assumed = [_assumed(plan, options, prices, tier or plan.variation.models) for tier in tiers]
     seen = foresee(rule, assumed, plan.max_tokens, when=options["escalate_when"], quorum=options["quorum"])
     if options["as_json"]:
-        _print_json(plan, rule, backend, tiers, options, assumed[0], seen)
+        _print_json(plan, rule, backend, tiers, options | {"judged": judged}, assumed[0], seen)
         return
     click.echo(_table(seen), nl=False)
     if not options["quiet"]:
-        for line in _notes(assumed, tiers, seen):
+        for line in _notes(assumed, tiers, seen, judged):
             click.echo(f"fanin: {line}", err=True)
 
 
@@ -96,11 +101,23 @@ def _chosen(options: dict[str, Any]) -> tuple[str | None, str | None, tuple[str,
 
 
 def _rule(plan: Plan, stop: str) -> Rule:
-    from fanin.answers import Number
     from fanin.policy.stopping import parse_rule
+    from fanin.voting import stopping_of
 
-    tolerant = isinstance(plan.answer, Number) and bool(plan.answer.abs_tol)
-    return parse_rule(stop, runs=plan.runs, quorum=plan.quorum, tolerance=tolerant)
+    stopping = stopping_of(stop, "fit", plan.runs, plan.quorum, plan.answer)
+    return parse_rule("all", runs=plan.runs) if stopping is None else stopping.rule
+
+
+def _judge_calls(options: dict[str, Any], answer: Answer, runs: int) -> int:
+    """The most calls of a judge: those where every run says something else. Raises InputError."""
+    from fanin.answers import Text
+    from fanin.settling import settlement_of
+
+    settlement_of(answer, judge=options["judge"], embed=options["embed"], runs=runs)
+    if not isinstance(answer, Text):
+        return 0
+    pairs = runs * (runs - 1) // 2 if answer.cluster == "judge" else 0
+    return 2 * pairs + answer.whole  # each pair is asked the other way round where the judge is unsure
 
 
 def _listed(backend: str | None, base_url: str | None, models: tuple[str, ...]) -> Prices:
@@ -159,6 +176,8 @@ def _print_json(
         "limits": limits if any(limits.values()) else None,
         "expected": [attrs.asdict(row) for row in seen.in_all],
     }
+    if options["judged"]:
+        told["judge_calls_at_most"] = options["judged"]
     if len(tiers) > 1:
         told["escalate_when"] = options["escalate_when"]
         told["tiers"] = [
@@ -213,7 +232,9 @@ def _last_cells(seen: Foreseen, row: Expected, place: int) -> tuple[str, ...]:
     return f"{100 * row.stopped:.1f} %", f"{100 * row.wrong:.1f} %"
 
 
-def _notes(assumed: list[Assumed], tiers: tuple[tuple[str, ...], ...], seen: Foreseen) -> list[str]:
+def _notes(
+    assumed: list[Assumed], tiers: tuple[tuple[str, ...], ...], seen: Foreseen, judged: int
+) -> list[str]:
     from fanin.show import clean, count
 
     first = assumed[0]
@@ -236,6 +257,8 @@ def _notes(assumed: list[Assumed], tiers: tuple[tuple[str, ...], ...], seen: For
             f"{clean(tiers[-1][0])} at once, for a usual question: {usual.runs:.1f} runs, {cost}, "
             f"{usual.seconds:.1f} s"
         )
+    if judged:
+        notes.append(f"a judge is asked on top: {count(judged, 'call')} at most, none where the runs agree")
     if any(None in tier.prices for tier in assumed):
         where = "" if tiers[0] else ": name the model (-m)"
         notes.append(f"price unknown{where}; --price IN/OUT gives one")

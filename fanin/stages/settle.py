@@ -75,12 +75,17 @@ def settled(verdict: Verdict, judging: Judging) -> Verdict:
     return again if judging.selection is None else _picked(again, judging.selection)
 
 
+def settled_answer(answer: Text, judging: Judging) -> Text:
+    """The type of answer that compares by what was found out; word for word where that is nothing."""
+    known: dict[str, Any] = attrs.asdict(answer)
+    return SettledText(**known, groups=judging.groups)
+
+
 def _counted_again(verdict: Verdict, basis: Basis, judging: Judging) -> Verdict:
     answer = basis.plan.answer
     if judging.by is None or judging.problem is not None or not isinstance(answer, Text):
         return verdict
-    known: dict[str, Any] = attrs.asdict(answer)
-    plan = attrs.evolve(basis.plan, answer=SettledText(**known, groups=judging.groups))
+    plan = attrs.evolve(basis.plan, answer=settled_answer(answer, judging))
     again = conclude(
         plan,
         basis.runs,
