@@ -51,6 +51,8 @@ class FieldVote:
     """Whether every document has it: these fields make the grade of the whole."""
     reason: str | None = None
     """Why it has no answer; None where it has."""
+    tier: int | None = None
+    """Of a cascade: the tier that it was voted on in, from 1. None where there is one tier."""
 
 
 @attrs.frozen
@@ -227,6 +229,7 @@ def _plain_fields(fields: dict[str, FieldVote]) -> dict[str, dict[str, Any]]:
             "outcome": field.outcome,
             "required": field.required,
             "reason": field.reason,
+            **({} if field.tier is None else {"tier": field.tier}),
         }
         for pointer, field in fields.items()
     }

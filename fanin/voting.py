@@ -126,7 +126,8 @@ async def vote(
     - `escalate`: a model, or several, each asked by a vote of its own (as many runs, the same rule) only
       where the vote before it calls for it: where it has no winner, or its runs diverge as `escalate_when`
       says: `split`, `not-high` or `any-dissent`; `fanin.policy.escalating` defines them. The last vote
-      with a quorum decides; all are kept in `Verdict.tiers`.
+      with a quorum decides; all are kept in `Verdict.tiers`. Of a document or labels each next one is asked
+      for the fields alone that call for it, and `FieldVote.tier` says which one each is from.
     - `price`: of every model, or of each by its name (the name None: all others). Left out, it is the one
       that litellm's list has, where that is installed, the provider's own address is asked and no tape is
       on: a replay must not depend on what is installed.

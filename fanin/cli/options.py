@@ -133,7 +133,8 @@ _SHARED = {
         multiple=True,
         metavar="MODEL",
         help="The next tier: a model that is asked, by a vote of its own, only where the vote before has no "
-        "winner or --escalate-when holds; repeated, several tiers.",
+        "winner or --escalate-when holds; repeated, several tiers. With --schema or --labels it is asked for "
+        "the fields of which that is true, and no others.",
     ),
     "escalate_when": click.option(
         "--escalate-when",

@@ -65,9 +65,14 @@ def escalates(verdict: Verdict, when: When) -> bool:
     So what `split` passes on, both others pass on. A tier that a deadline, a budget or an interrupt
     ended is the last one. It sees the counts only: the same votes under other names escalate alike.
     """
-    if verdict.stopped.by in ("deadline", "budget", "interrupt"):
+    if was_cut(verdict):
         return False
     return calls_for_next(Came(verdict.outcome, len(verdict.votes), verdict.pattern, verdict.grade), when)
+
+
+def was_cut(verdict: Verdict) -> bool:
+    """Whether a deadline, a budget or an interrupt ended that tier, so that it is the last one."""
+    return verdict.stopped.by in ("deadline", "budget", "interrupt")
 
 
 def calls_for_next(came: Came, when: When) -> bool:

@@ -7,10 +7,17 @@ from itertools import accumulate
 
 import attrs
 
+from fanin.answers.protocol import Parted, is_parted
 from fanin.policy.pricing import Prices, cost_usd, price_of, sum_usd
 from fanin.show import count, endings, one_line
+from fanin.stages.conclude import on_parts, with_parts
+from fanin.stages.grade import ADVICE
+from fanin.stages.tiered_fields import merged
 from fanin.values import Usage
 from fanin.verdict import Basis, Verdict
+
+_NAMED = 5
+"""So many fields that a tier was asked for are named."""
 
 
 def cascade(asked: Sequence[Verdict], tiers: Sequence[Sequence[str]], prices: Prices) -> Verdict:
@@ -20,13 +27,20 @@ def cascade(asked: Sequence[Verdict], tiers: Sequence[Sequence[str]], prices: Pr
     that one has no quorum, the last one that has (else the last one with a vote). Usage and cost are those
     of all tiers together, and `stopped` tells of the last one where it was cut short. `tiers` of the
     verdict keeps them all.
+
+    Of an answer that is voted on part by part each part is from the last tier that was asked for it and has
+    a quorum on it; ballots are those of the first tier with a valid one, which was asked for the whole.
     """
-    place = deciding(asked)
-    decided, last = asked[place], asked[-1]
+    if asked[0].basis is not None and is_parted(asked[0].basis.plan.answer):
+        decided, remarks = _by_parts(asked, asked[0].basis.plan.answer, tiers)
+    else:
+        place = deciding(asked)
+        decided, remarks = asked[place], _remarks(asked, place, tiers)
+    last = asked[-1]
     cut = last.stopped.by in ("deadline", "budget", "limit", "interrupt")
     return attrs.evolve(
         decided,
-        advice=" ".join([decided.advice, *_remarks(asked, place, tiers, prices)]),
+        advice=" ".join([decided.advice, *remarks, _saved(asked, tiers, prices)]),
         stopped=last.stopped if cut else decided.stopped,
         usage=_sum([tier.usage for tier in asked]),
         cost_usd=sum_usd([tier.cost_usd for tier in asked]),
@@ -55,9 +69,32 @@ def _sum(usages: Sequence[Usage]) -> Usage:
     return list(accumulate(usages))[-1]
 
 
-def _remarks(
-    asked: Sequence[Verdict], decider: int, tiers: Sequence[Sequence[str]], prices: Prices
-) -> list[str]:
+def _by_parts(
+    asked: Sequence[Verdict], answer: Parted, tiers: Sequence[Sequence[str]]
+) -> tuple[Verdict, list[str]]:
+    """The verdict on all parts, and which tier was asked for which."""
+    first = next((tier for tier in asked if tier.runs.valid), asked[-1])
+    told = " ".join([ADVICE[first.pattern], *on_parts(merged([first]))])
+    polled = merged(asked)
+    verdict = with_parts(first, polled, answer, first.advice.removeprefix(told).strip())
+    remarks = []
+    for number, tier in enumerate(asked[1:], 2):
+        kept = sum(field.tier == number for field in polled.fields.values())
+        # Its runs may have come to nothing at all, and its document then has no field to name.
+        of = f"for {_some(tuple(tier.fields))}" if len(tier.fields) < len(polled.fields) else "for the whole"
+        remarks.append(
+            f"Tier {number} of {len(tiers)} ({', '.join(tiers[number - 1])}) was asked {of}: "
+            f"{count(kept, 'field')} of {len(polled.fields)} {'is' if kept == 1 else 'are'} from there."
+        )
+    return verdict, remarks
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED]) or 'fields that it said nothing of'}{more}"
+
+
+def _remarks(asked: Sequence[Verdict], decider: int, tiers: Sequence[Sequence[str]]) -> list[str]:
     names = [", ".join(models) for models in tiers]
     remarks = [f"Tier {decider + 1} of {len(tiers)} ({names[decider]}) decides."]
     for place, tier in enumerate(asked):
@@ -67,7 +104,7 @@ def _remarks(
             remarks.append(
                 f"Tier {place + 1} ({names[place]}) was asked and has no quorum: {_came_to(tier)}."
             )
-    return [*remarks, _saved(asked, tiers, prices)]
+    return remarks
 
 
 def _came_to(tier: Verdict) -> str:

@@ -80,11 +80,16 @@ def _by_parts(verdict: Verdict, read: Sequence[Ballot], whole: Tally, answer: Pa
     from fanin.stages.field_votes import poll
 
     polled = poll([cast.choice for cast in read if cast.choice is not None], whole, answer)
+    rest = verdict.advice.removeprefix(ADVICE[verdict.pattern]).strip()
+    return with_parts(verdict, polled, answer, rest)
+
+
+def with_parts(verdict: Verdict, polled: Polled, answer: Parted, rest: str) -> Verdict:
+    """The verdict with what the vote on its parts came to; `rest` is what its advice says beside that."""
     if polled.weakest is None:
         return verdict
     part, tally = polled.fields[polled.weakest], polled.tallies[polled.weakest]
     shape = pattern(tally)
-    rest = verdict.advice.removeprefix(ADVICE[verdict.pattern]).strip()
     return attrs.evolve(
         verdict,
         outcome="tie" if part.outcome == "invalid" else part.outcome,
@@ -92,13 +97,13 @@ def _by_parts(verdict: Verdict, read: Sequence[Ballot], whole: Tally, answer: Pa
         grade=part.grade,
         confidence=part.confidence,
         pattern=shape,
-        advice=" ".join(filter(None, [ADVICE[shape], *_on_parts(polled), rest])),
+        advice=" ".join(filter(None, [ADVICE[shape], *on_parts(polled), rest])),
         document=polled.document,
         fields=dict(polled.fields),
     )
 
 
-def _on_parts(polled: Polled) -> list[str]:
+def on_parts(polled: Polled) -> list[str]:
     """Which part is the weakest, and which have no answer."""
     if len(polled.fields) == 1:
         return []

@@ -42,6 +42,16 @@ UNDECIDED: Final = _Undecided()
 
 
 @attrs.frozen
+class Entry:
+    """A field that was voted on."""
+
+    vote: FieldVote
+    """What came of it."""
+    tally: Tally
+    """How it was counted."""
+
+
+@attrs.frozen
 class Polled:
     """The vote on all fields of a document."""
 
@@ -54,6 +64,8 @@ class Polled:
     """The pointer of the field that makes the grade of the whole; None where there is no field."""
     tallies: Mapping[str, Tally]
     """The tallies of the fields that the document needs: the required ones, all where none is."""
+    entries: Mapping[Path, Entry] = attrs.field(factory=dict)
+    """Path -> the vote with its tally, of every field, in the same order."""
 
     @property
     def decided(self) -> bool:
@@ -76,15 +88,13 @@ def poll(choices: Sequence[str], whole: Tally, answer: Parted) -> Polled:
     return _polled(document, polling.entries)
 
 
-@attrs.frozen
-class _Entry:
-    """A field that was voted on."""
-
-    vote: FieldVote
-    tally: Tally
+def repoll(document: Any, entries: Mapping[Path, Entry], whole: Tally, answer: Parted) -> Polled:
+    """The vote on a document whose fields were voted on apart: null where they are not valid together."""
+    polling = _Polling(whole, answer.tolerance, dict(entries))
+    return _polled(polling.made_valid(document, answer), polling.entries)
 
 
-def _polled(document: Any, entries: Mapping[Path, _Entry]) -> Polled:
+def _polled(document: Any, entries: Mapping[Path, Entry]) -> Polled:
     found = {pointer(path): entry for path, entry in entries.items()}
     needed = {place: entry for place, entry in found.items() if entry.vote.required} or found
     weakest = min(needed, key=lambda place: _strength(needed[place]), default=None)
@@ -93,10 +103,11 @@ def _polled(document: Any, entries: Mapping[Path, _Entry]) -> Polled:
         {place: entry.vote for place, entry in found.items()},
         weakest,
         {place: entry.tally for place, entry in needed.items()},
+        entries,
     )
 
 
-def _strength(entry: _Entry) -> tuple[int, int, float]:
+def _strength(entry: Entry) -> tuple[int, int, float]:
     vote = entry.vote
     return _OUTCOMES.index(vote.outcome), _GRADES.index(vote.grade), vote.confidence
 
@@ -107,7 +118,7 @@ class _Polling:
 
     whole: Tally
     tolerance: Number
-    entries: dict[Path, _Entry] = attrs.field(factory=dict)
+    entries: dict[Path, Entry] = attrs.field(factory=dict)
 
     def vote(
         self, node: Node, at: Path, sights: Sequence[Any], others: int, *, may_lack: bool, required: bool
@@ -205,7 +216,7 @@ class _Polling:
         )
         winner = tally.counts[0][0] if outcome == "decided" else None
         shown = _shown(tally)
-        self.entries[at] = _Entry(
+        self.entries[at] = Entry(
             FieldVote(
                 what=what,
                 outcome=outcome,
@@ -225,7 +236,7 @@ class _Polling:
     def undecided(self, at: Path, reason: str, *, required: bool) -> None:
         """Keeps a place in a list for which there is no one item."""
         vote = FieldVote("value", "tie", None, "none", 0.0, {}, required, reason)
-        self.entries[at] = _Entry(vote, self.tally(Counter(), 0, ()))
+        self.entries[at] = Entry(vote, self.tally(Counter(), 0, ()))
 
     def tally(self, votes: Counter[str], valid: int, options: Sequence[str]) -> Tally:
         """The tally of one field: what is no vote on it is spoiled here."""
@@ -251,7 +262,7 @@ class _Polling:
                 break
             path, why = min(wrong, key=lambda problem: (len(problem[0]), pointer(problem[0]), problem[1]))
             before = self.entries.get(path)
-            self.entries[path] = _Entry(
+            self.entries[path] = Entry(
                 FieldVote(
                     what="value" if before is None else before.vote.what,
                     outcome="invalid",
@@ -261,6 +272,7 @@ class _Polling:
                     votes={} if before is None else before.vote.votes,
                     required=True,
                     reason=f"beside the other fields it is not valid: {why}",
+                    tier=None if before is None else before.vote.tier,
                 ),
                 self.whole if before is None else before.tally,
             )
