@@ -9,14 +9,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import Command, Ended
 from rich.console import Console
 
+from fanin.agent import Agent
 from fanin.agent_run import AgentRun
 from fanin.cli.panel_view import Rows
 from fanin.panels import PanelEvent
+from fanin.seating import Panel
 from fanin.values import Event, Failure, Usage
 
 PANEL = """
@@ -243,3 +246,43 @@ def test_the_live_view_starts_and_stops(capsys: pytest.CaptureFixture[str]) -> N
     err = capsys.readouterr().err
     assert "run 0: asking (A0)" in err
     assert "stopping" in err
+
+
+def test_temperature_and_length_go_before_the_file_and_after_an_agent(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a configuration says of votes is no part of a panel."""
+    from fanin import panel_file
+
+    panels = []
+
+    def read(*words: Any) -> Panel:
+        panels.append(read_panel(*words))
+        return panels[-1]
+
+    read_panel = panel_file.read_panel
+    monkeypatch.setattr(panel_file, "read_panel", read)
+    Path("fanin.toml").write_text("temperature = 1.9\nmax_tokens = 7\n", "utf-8")
+    own = PANEL.replace('name = "Bob"', 'name = "Bob"\ntemperature = 0.1\nmax_tokens = 9')
+    Path("panel.toml").write_text(f"temperature = 0.5\nmax_tokens = 50\n{own}", "utf-8")
+    assert run("a,b,c").code == 0
+    assert run("a,b,c", "--temperature", "1.5", "--max-tokens", "40").code == 0
+    found = [[(each.temperature, each.max_tokens) for each in agents_of(panel)] for panel in panels]
+    assert found == [[(0.5, 50), (0.1, 9), (0.5, 50)], [(1.5, 40), (0.1, 9), (1.5, 40)]]
+
+
+def agents_of(panel: Panel) -> list[Agent]:
+    return [each for each in (*panel.agents, panel.aggregator) if isinstance(each, Agent)]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--temperature", "5"), "--temperature must be from 0 to 2, not 5.0"),
+        (("--max-tokens", "0"), "--max-tokens must be a whole number from 1"),
+    ],
+)
+def test_what_no_agent_can_have_is_said_before_a_call(run: Run, words: tuple[str, ...], says: str) -> None:
+    ended = run("a,b,c", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err

@@ -30,7 +30,12 @@ said is printed); 5 a key is missing or refused; 6 a deadline or a limit came fi
 @click.argument("file", type=click.Path())
 @shared("question", "backend")
 @click.option("-m", "--model", metavar="MODEL", help="The model of agents that name none.")
-@shared("base_url", "seed")
+@shared("base_url")
+@click.option(
+    "--temperature", type=float, metavar="X", help="Of agents that name none, before the default in FILE."
+)
+@click.option("--max-tokens", type=int, metavar="N", help="The longest output of one call, likewise.")
+@shared("seed")
 @click.option(
     "--require-all", is_flag=True, help="Exit 1, and ask no aggregator, where a specialist is missing."
 )
@@ -53,7 +58,8 @@ def command(**options: Any) -> None:
 
     FILE is TOML: [[agents]] with name, system and, if wanted, backend, model, temperature, max_tokens,
     answer and tools = ["module:function"] (looked up beside the file first: that code is run); one
-    [aggregator] likewise; defaults at the top. Text piped to stdin is given to every specialist.
+    [aggregator] likewise; defaults at the top. -m, --temperature and --max-tokens go before these defaults,
+    and what an agent has of its own before both. Text piped to stdin is given to every specialist.
 
     \b
       fanin panel panel.toml "Analyse NVIDIA Corp. (NVDA) stock." --backend groq
@@ -77,8 +83,7 @@ def _panel(options: dict[str, Any]) -> int:
     check_tapes(options)
     if options["out"] is not None:
         _check_writable(Path(options["out"]))
-    defaults = {name: options[name] for name in ("backend", "model") if options[name] is not None}
-    panel = read_panel(options["file"], defaults)
+    panel = read_panel(options["file"], _defaults(options))
     changed: dict[str, Any] = {"require_all": True} if options["require_all"] else {}
     if options["max_chars"] is not None:
         changed["max_chars"] = options["max_chars"]
@@ -93,6 +98,21 @@ def _panel(options: dict[str, Any]) -> int:
     print_report(report, as_json=options["as_json"], quiet=options["quiet"], out=options["out"])
     tell_kept(options, kept)
     return exit_code(report)
+
+
+def _defaults(options: dict[str, Any]) -> dict[str, Any]:
+    """What goes before the defaults of the file. Raises InputError for what no agent can have."""
+    from fanin.agent import Agent
+
+    ctx = click.get_current_context()
+    # What a configuration says of votes is further from a panel than what its own file says.
+    told = [
+        name
+        for name in ("temperature", "max_tokens")
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    Agent("agent", "system", **{name: options[name] for name in told})
+    return {name: options[name] for name in ("backend", "model", *told) if options[name] is not None}
 
 
 async def _hold(options: dict[str, Any], panel: Panel, context: str | None) -> Report:
