@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from fanin.answers.document import Check, Document, Problems
+from fanin.answers.json_accepting import accepting
 from fanin.answers.json_shape import read_shape
 from fanin.answers.json_text import BadJsonError, Path, canonical_json, parse_json, without_broken
 from fanin.answers.number import Number
@@ -113,7 +114,11 @@ def _validator(schema_text: str) -> Check:
     # An empty registry fetches nothing.
     validator = kind(schema, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
 
+    accepts = accepting(schema, kind.FORMAT_CHECKER.conforms)
+
     def check(document: Any) -> Problems:
+        if accepts is not None and accepts(document):
+            return []
         return [problem for error in validator.iter_errors(document) for problem in _located(error)]
 
     probes: tuple[Any, ...] = ({}, [], "")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
 from fanin.answers.json_shape import Leaf
+from fanin.answers.json_text import read_canonical
 from fanin.answers.normal import MAX_ANSWER, normalise
 from fanin.answers.number import Number, canonical
 
@@ -42,9 +42,11 @@ def form_of(leaf: Leaf, written: str) -> str:
 @lru_cache(maxsize=4096)
 def _form(written: str, exact: bool) -> str:
     if written[0] == '"' and not exact:
-        text = json.loads(written)
+        text = read_canonical(written)
         return '"' + (normalise(text) if len(text) <= MAX_ANSWER else " ".join(text.split()))
     if written[0] in "-0123456789":
         # 5 and 5.0 are one number in JSON Schema.
+        if written.isdecimal():
+            return f"#{written}"
         return f"#{canonical(Fraction(written))}"
     return written

@@ -6,8 +6,8 @@ alone.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -101,30 +101,30 @@ def written_of(value: Any) -> str | None:
 
 @attrs.define
 class _Open:
-    """A cluster that is being made."""
+    """A cluster that is being made, by what its first item holds."""
 
-    profile: _Profile
-    members: list[tuple[int, int]]
+    members: list[tuple[int, int]] = attrs.field(factory=list)
 
 
 def _by_likeness(node: Node, lists: Sequence[Sequence[Any]]) -> list[list[tuple[int, int]]]:
     clusters: list[_Open] = []
+    holders: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     exact: dict[_Profile, list[int]] = {}
     for run, items in enumerate(lists):
         profiles = {
-            place: frozenset(_values(node, item, ""))
-            for place, item in enumerate(items)
-            if not isinstance(item, Broken)
+            place: _profile(node, item) for place, item in enumerate(items) if not isinstance(item, Broken)
         }
         taken: dict[int, int] = {}  # cluster -> place
         left = {place for place in profiles if not _takes_exact(profiles[place], place, exact, taken)}
-        for number, place in _pairs(sorted(left), profiles, clusters, taken):
+        for number, place in _pairs(sorted(left), profiles, clusters, holders, taken):
             if number not in taken and place in left:
                 taken[number] = place
                 left.remove(place)
         for place in sorted(left):
             taken[len(clusters)] = place
-            clusters.append(_Open(profiles[place], []))
+            for value in profiles[place]:
+                holders[value].append(len(clusters))
+            clusters.append(_Open())
         for number, place in taken.items():
             clusters[number].members.append((run, place))
             numbers = exact.setdefault(profiles[place], [])
@@ -144,32 +144,49 @@ def _takes_exact(
 
 
 def _pairs(
-    left: Sequence[int], profiles: dict[int, _Profile], clusters: Sequence[_Open], taken: dict[int, int]
+    left: Sequence[int],
+    profiles: dict[int, _Profile],
+    clusters: Sequence[_Open],
+    holders: Mapping[tuple[str, str], Sequence[int]],
+    taken: dict[int, int],
 ) -> list[tuple[int, int]]:
-    """(cluster, place) that share a value, the likest first, of those the nearest."""
-    free = [number for number in range(len(clusters)) if number not in taken]
-    if len(left) * len(free) > MAX_PAIRS:
+    """(cluster, place) that share a value, the likest first, of those the nearest.
+
+    `holders`: the clusters that each value is in.
+    """
+    if len(left) * (len(clusters) - len(taken)) > MAX_PAIRS:
         return []
     found = []
     for place in left:
-        for number in free:
-            shared = len(profiles[place] & clusters[number].profile)
-            if shared:
-                found.append((-shared, abs(clusters[number].members[0][1] - place), number, place))
+        shared = Counter(number for value in profiles[place] for number in holders.get(value, ()))
+        found += [
+            (-values, abs(clusters[number].members[0][1] - place), number, place)
+            for number, values in shared.items()
+            if number not in taken
+        ]
     return [(number, place) for _, _, number, place in sorted(found)]
 
 
-def _values(node: Node, value: Any, at: str) -> Iterator[tuple[str, str]]:
+def _profile(node: Node, value: Any) -> _Profile:
     """(where, form) of every value in it that is one."""
-    if isinstance(node, Object) and isinstance(value, dict):
+    found: list[tuple[str, str]] = []
+    _put_values(found, node, value, "")
+    return frozenset(found)
+
+
+def _put_values(found: list[tuple[str, str]], node: Node, value: Any, at: str) -> None:
+    if isinstance(node, Leaf):  # the usual one: noisy lists have thousands
+        if written := written_of(value):
+            found.append((at, form_of(node, written)))
+    elif isinstance(node, Object) and isinstance(value, dict):
         for member in node.members:
             if member.name in value:
-                yield from _values(member.node, value[member.name], f"{at}/{member.name}")
+                _put_values(found, member.node, value[member.name], f"{at}/{member.name}")
         if node.rest is not None:
             for name in value.keys() - {member.name for member in node.members}:
-                yield from _values(node.rest, value[name], f"{at}/{name}")
+                _put_values(found, node.rest, value[name], f"{at}/{name}")
     elif isinstance(node, Array) and isinstance(value, list):
         for place, below in enumerate(value):
-            yield from _values(node.item, below, f"{at}/{place}")
+            _put_values(found, node.item, below, f"{at}/{place}")
     elif written := written_of(value):
-        yield at, form_of(node, written) if isinstance(node, Leaf) else written
+        found.append((at, written))

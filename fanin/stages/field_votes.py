@@ -7,7 +7,6 @@ counts, so support is always measured against all runs that count. Lists are tak
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -17,7 +16,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from fanin.answers.json_shape import Array, Node, Object
-from fanin.answers.json_text import ABSENT, Broken, Path, pointer
+from fanin.answers.json_text import ABSENT, Broken, Path, pointer, read_canonical
 from fanin.answers.json_values import counted_as
 from fanin.answers.normal import quote
 from fanin.answers.number import Number
@@ -331,7 +330,7 @@ def _value(choice: str) -> Any:
     """What a choice stands for; None for an absent field."""
     if choice == _ABSENT:
         return None
-    return choice if choice == _PRESENT else json.loads(choice)
+    return choice if choice == _PRESENT else read_canonical(choice)
 
 
 def _shown(tally: Tally) -> dict[str, int]:
@@ -347,7 +346,7 @@ def _shown(tally: Tally) -> dict[str, int]:
 def _look(choice: str) -> str:
     if choice == _ABSENT:
         return "(absent)"
-    return str(json.loads(choice)) if choice.startswith('"') else choice
+    return str(read_canonical(choice)) if choice.startswith('"') else choice
 
 
 def _reason(tally: Tally, shown: Mapping[str, int], sights: Sequence[Any]) -> str:
