@@ -182,7 +182,8 @@ def test_the_schema_output_is_used_where_it_takes_the_schema() -> None:
     [
         ('{"reasoning": "", "answer": {"a": "x"}}', '{"a":"x"}'),
         ('{"a": "x", "b": 2}', '{"a":"x","b":2}'),
-        ('{"answer": {"a": "x", "a": "y"}}', "a key comes twice"),
+        ('{"answer": {"a": "x", "a": "y"}}', '{"a":"x","a":"y"}'),
+        ('{"answer": {"a": "x"}, "answer": {"a": "y"}}', "the key comes twice, with two values: "),
         ('{"answer": 5}', "not valid"),
         ("[1", "no JSON"),
     ],
@@ -461,3 +462,19 @@ def test_what_is_unanimous_has_no_weakest_field() -> None:
     verdict = voted([{"a": "x", "b": 1}] * 3)
     assert (verdict.pattern, verdict.advice) == ("unanimous", "Every run says the same: proceed.")
     assert show.headline(verdict) == "high agreement on every required field, 100%: 3 of 3 fields decided"
+
+
+@pytest.mark.parametrize(
+    ("reply", "spoiled"),
+    [
+        ('{"a": "x", "a": "y", "b": 3}', {"/a"}),
+        ('{"answer": {"a": "x", "b": 3, "b": 4}}', {"/b"}),
+        ('{"answer": {"a": "x", "b": 3, "b": 3}}', set()),
+    ],
+)
+def test_a_key_that_comes_twice_spoils_that_field_alone(reply: str, spoiled: set[str]) -> None:
+    schema = {**TWO, "additionalProperties": False}
+    backend = fanin.Fake([reply, json.dumps({"a": "x", "b": 3}), json.dumps({"a": "x", "b": 3})])
+    verdict = fanin.vote_sync("What does it say?", answer=Json(schema), runs=3, backend=backend)
+    assert verdict.runs.valid == 3
+    assert {place for place, field in verdict.fields.items() if sum(field.votes.values()) < 3} == spoiled

@@ -126,6 +126,7 @@ def test_a_run_is_handed_over_as_a_file(run: Command, tmp_path: Path) -> None:
         (("runs", "import", "nothing.jsonl"), "it cannot be read"),
         (("recount", "nothing.jsonl"), "there is no such file"),
         (("recount", "x", "--runs", "3"), "--runs goes with --questions"),
+        (("recount", "-"), "standard input: there is nothing in it"),
         (("recount", "x", "--tolerance", "3"), "--tolerance goes with --answer number"),
         (("recount", "x", "--choices", "a,b", "--answer", "text"), "leave --answer out"),
         (("recount", "x.journal", "--questions", "q.txt"), "no backend is named"),
@@ -368,6 +369,58 @@ def test_rows_of_a_batch_are_counted_again(run: Command) -> None:
     assert [row["votes"] for row in again] == [row["votes"] for row in rows]
     counted = run("recount", "rows.jsonl", "--answer", "yes/no")
     assert (counted.code, len(counted.out.splitlines())) == (0, 3)
+
+
+def test_votes_on_standard_input_are_recounted(run: Command) -> None:
+    lines = b"".join(
+        b'{"id":"%d","samples":[{"answer":"yes"},{"answer":"no"}]}\n' % number for number in (7, 8)
+    )
+    assert run("recount", "-", stdin=lines).out.splitlines() == ["7  tie  (none)", "8  tie  (none)"]
+    ended = run("recount", "-", stdin=b"nothing of use")
+    assert (ended.code, ended.err) == (2, "fanin: standard input, line 1: it is not JSON\n")
+
+
+def test_several_votes_end_with_3_where_one_is_below_what_is_required(run: Command) -> None:
+    batch(run)
+    assert run("recount", "rows.jsonl.journal", "--require", "medium").code == 0
+    assert run("recount", "rows.jsonl.journal", "--require", "high").code == 3
+
+
+def test_another_rule_is_named_as_it_was_given(run: Command) -> None:
+    run(*VOTE)
+    ended = run("recount", "last", "--rule", "decid")
+    assert (ended.code, ended.err.startswith("fanin: --rule must be one of")) == (2, True)
+    assert "Did you mean last?" in run("show", "lst").err
+
+
+def test_a_report_on_dissent_goes_field_by_field(run: Command) -> None:
+    Path("schema.json").write_text(
+        '{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer"}},"required":["a","b"]}'
+    )
+    documents = [{"a": "x", "b": 1}, {"a": "x", "b": 2}, {"a": "x", "b": 1}, "nothing"]
+    model = ",".join(map(json.dumps, documents))
+    run("vote", "What is it?", "--schema", "schema.json", "--backend", "fake", "-m", model, "--runs", "4")
+    lines = run("show", "last", "--dissent").out.splitlines()
+    assert lines[2:] == [
+        "/b: 1 (2 votes), 2 (1 vote)",
+        "1 run cast no vote (1 spoiled). Had all of them said one thing, they could have changed /b.",
+    ]
+    run(
+        "vote",
+        "What?",
+        "--schema",
+        "schema.json",
+        "--backend",
+        "fake",
+        "-m",
+        '{"a":"x","b":1}',
+        "--runs",
+        "3",
+    )
+    assert run("show", "last", "--dissent").out.splitlines()[2:] == [
+        "Nobody dissents on any field.",
+        "Every run that counts cast a vote, so nothing was left open.",
+    ]
 
 
 def test_several_votes_end_with_1_where_one_gave_nothing(run: Command) -> None:

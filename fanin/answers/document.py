@@ -19,6 +19,7 @@ from fanin.answers.json_text import (
     broken_at,
     canonical_json,
     json_block,
+    json_with_broken,
     parse_json,
     without_broken,
 )
@@ -103,12 +104,12 @@ class Document:
             return self.read(block, ())
         try:
             whole = parse_json(block)
-            answer = whole.get("answer", whole) if isinstance(whole, dict) else whole
-            return self.read(canonical_json(without_nulls(self.shape, answer)), ())
         except BadJsonError as problem:
             return Spoiled(f"{problem}: {quote(reply)}")
-        except TypeError:
-            return Spoiled(f"a key comes twice, with two values: {quote(reply)}")
+        answer = whole.get("answer", whole) if isinstance(whole, dict) else whole
+        if isinstance(answer, Broken):
+            return Spoiled(f"{answer.reason}: {quote(reply)}")
+        return self.read(json_with_broken(without_nulls(self.shape, answer)), ())
 
     def same(self, choices: Sequence[str]) -> Mapping[str, str]:
         """Each is its own: it is the fields that are compared."""

@@ -35,6 +35,8 @@ class Broken:
 
     reason: str
     """Why, in a few words."""
+    said: tuple[Any, ...] = attrs.field(default=(), eq=False, repr=False)
+    """The two values of a key that comes twice."""
 
 
 class _Absent:
@@ -101,7 +103,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen and repr(seen[key]) != repr(value):
-                found[key] = Broken("the key comes twice, with two values")
+                found[key] = Broken("the key comes twice, with two values", (seen[key], value))
             seen.setdefault(key, value)
     return found
 
@@ -119,6 +121,20 @@ def canonical_json(value: Any) -> str:
     if type(value) is float and math.isfinite(value):
         return repr(value)
     return _WRITER.encode(value)
+
+
+def json_with_broken(value: Any) -> str:
+    """JSON text that `parse_json` reads as this value: a key that came twice does so again."""
+    if isinstance(value, dict):
+        pairs = [
+            f"{canonical_json(key)}:{json_with_broken(each)}"
+            for key, below in value.items()
+            for each in (below.said if isinstance(below, Broken) else (below,))
+        ]
+        return f"{{{','.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(json_with_broken, value))}]"
+    return canonical_json(value)
 
 
 def read_canonical(written: str) -> Any:

@@ -12,14 +12,15 @@ import click
 from fanin.cli.answer_types import answer_type_options, typed_answer
 from fanin.cli.batch_inputs import reading_options
 from fanin.cli.options import check_answer_options, leave, settings_for, shared
-from fanin.errors import FaninError
+from fanin.errors import FaninError, InputError
 
 if TYPE_CHECKING:
     from fanin.answers import Answer
     from fanin.keeping.record import Kept, Record
 
 _EPILOG = """\b
-Exit codes: those of fanin vote; of several votes 0, or 1 where one of them gave nothing usable."""
+Exit codes: those of fanin vote; of several votes 1 where one gave nothing usable, else 3 where one is
+below --require, else 0."""
 _ASKED = ("runs", "system", "temperature", "temperature_step", "seed", "max_tokens", "structured")
 _OF_BATCH = (*_ASKED, "model", "backend", "base_url")
 _OF_QUESTIONS = ("input_format", "column", "allow_duplicates")
@@ -64,7 +65,7 @@ _OF_QUESTIONS = ("input_format", "column", "allow_duplicates")
 def command(**options: Any) -> None:
     """Decide again from SOURCE, and ask nothing: a kept run (an id, the beginning of one, `last`), a file of
     runs, a tape of one vote, a file of votes or of rows of a batch, or a batch's journal. FILE#ID is one of
-    the votes in a file or a journal.
+    the votes in a file or a journal; `-` is a file on standard input.
 
     With nothing changed what comes out is what was decided, to the byte.
 
@@ -77,6 +78,8 @@ def command(**options: Any) -> None:
     try:
         sys.exit(_recount(options))
     except FaninError as error:
+        if isinstance(error, InputError) and error.field == "stop":
+            error = InputError("rule", error.bound, error.value, mend=error.mend)
         raise leave(error, command) from None
 
 
@@ -85,7 +88,7 @@ def _recount(options: dict[str, Any]) -> int:
 
     _check_journal_options(options)
     answer = _answer(options)
-    worst, several = 0, False
+    codes: set[int] = set()
     for place, record in enumerate(_records(options, answer)):
         kept = recount(
             record,
@@ -98,10 +101,10 @@ def _recount(options: dict[str, Any]) -> int:
         if place == 0:
             before = (record, kept)
             continue
-        if not several:
-            several, worst = True, _row(*before, options)
-        worst = max(worst, _row(record, kept, options))
-    return worst if several else _only(before[1], options)
+        if place == 1:
+            codes.add(_row(*before, options))
+        codes.add(_row(record, kept, options))
+    return min(codes - {0}, default=0) if codes else _only(before[1], options)
 
 
 def _check_journal_options(options: dict[str, Any]) -> None:
@@ -138,7 +141,6 @@ def _answer(options: dict[str, Any]) -> Answer | None:
 def _clustered(spec: str) -> Answer:
     from fanin.answers import Text
     from fanin.answers.text import parse_cluster
-    from fanin.errors import InputError
 
     cluster, threshold = parse_cluster(spec)
     if cluster not in ("exact", "lexical"):
@@ -224,10 +226,11 @@ def _only(kept: Kept, options: dict[str, Any]) -> int:
 
 
 def _row(record: Record, kept: Kept, options: dict[str, Any]) -> int:
-    """Prints one of several: its id and what it came to; 1 where nothing usable did."""
+    """Prints one of several: its id and what it came to; 1 where nothing usable did, 3 below --require."""
+    from fanin.cli.exits import NO_CONSENSUS, NOTHING_USABLE, exit_code
     from fanin.keeping.record import decided
     from fanin.show import one_line
-    from fanin.verdict import escape_unprintable
+    from fanin.verdict import Verdict, escape_unprintable
 
     came = decided(kept)
     if options["as_json"]:
@@ -236,4 +239,8 @@ def _row(record: Record, kept: Kept, options: dict[str, Any]) -> int:
     else:
         answer = came.outcome if came.answer is None else one_line(came.answer, 200)
         click.echo(f"{one_line(record.id, 80)}  {answer}{'' if came.grade is None else f'  ({came.grade})'}")
-    return int(came.outcome == "failed")
+    if came.outcome == "failed":
+        return NOTHING_USABLE
+    if options["require"] is None or not isinstance(kept, Verdict):
+        return 0
+    return NO_CONSENSUS if exit_code(kept, options["require"]) == NO_CONSENSUS else 0

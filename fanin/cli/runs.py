@@ -127,7 +127,7 @@ def export(runs: tuple[str, ...], everything: bool, output: str) -> int:
     try:
         _write(lines, Path(output))
     except (OSError, ValueError) as error:
-        raise OutputError(output, str(error)) from None
+        raise OutputError(output, getattr(error, "strerror", None) or str(error)) from None
     return 0
 
 

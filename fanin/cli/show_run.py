@@ -45,7 +45,9 @@ def _show(run: str, *, dissent: bool, as_json: bool, verbose: bool) -> None:
     from fanin.keeping.record import record_text
     from fanin.recounting import recount
 
-    for record in evidence_of(run):
+    for place, record in enumerate(evidence_of(run)):
+        if place and not as_json:
+            click.echo()
         if as_json:
             click.echo(record_text(record))
             continue
@@ -140,6 +142,9 @@ def _minority(record: Record, kept: Kept) -> Iterator[str]:
     from fanin.keeping.dissent import minority, still_open
 
     yield f"{record.question}\n{headline(kept)}"
+    if kept.fields:
+        yield from _minority_by_fields(kept)
+        return
     found = minority(kept)
     if not found:
         yield "Nobody who cast a vote dissents."
@@ -153,3 +158,21 @@ def _minority(record: Record, kept: Kept) -> Iterator[str]:
             yield f"  by temperature: {heats}"
         yield from (f"  {one_line(text, 1000)}" for text in one.reasons)
     yield still_open(kept)
+
+
+def _minority_by_fields(verdict: Verdict) -> Iterator[str]:
+    """Every field of which two runs differ, and which of them silent runs could still have changed."""
+    from fanin.keeping.dissent import fields_still_open
+
+    told = False
+    for place, field in verdict.fields.items():
+        if len(field.votes) < 2:
+            continue
+        told = True
+        votes = ", ".join(
+            f"{one_line(choice, 200)} ({count(cast, 'vote')})" for choice, cast in field.votes.items()
+        )
+        yield f"{place or 'the whole'}: {votes}" + ("" if field.reason is None else f"; {field.reason}")
+    if not told:
+        yield "Nobody dissents on any field."
+    yield fields_still_open(verdict)

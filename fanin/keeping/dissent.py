@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -60,12 +60,10 @@ def still_open(verdict: Verdict) -> str:
 
     Runs that a satisfied stop rule spared are no part of it.
     """
-    runs = verdict.runs
-    spared = runs.cancelled + runs.unasked if verdict.stopped.by == "rule" else 0
-    silent = runs.planned - runs.valid - spared
+    silent = _silent(verdict)
     if not silent:
         return "Every run that counts cast a vote, so nothing was left open."
-    who = f"{count(silent, 'run')} cast no vote ({endings(runs)})"
+    who = f"{count(silent, 'run')} cast no vote ({endings(verdict.runs)})"
     outcomes = [(choice, _with(verdict, choice, silent)) for choice in (*verdict.votes, None)]
     changed = [
         f"{_named(choice)}, {_told(tally)}"
@@ -78,6 +76,32 @@ def still_open(verdict: Verdict) -> str:
     if best != verdict.grade:
         return f"{who}. They could not have changed the answer, but its grade: up to {best}."
     return f"{who}. They could have changed neither the answer nor its grade."
+
+
+def fields_still_open(verdict: Verdict) -> str:
+    """The same of a vote on parts: which of them the silent runs could have changed; one sentence."""
+    silent = _silent(verdict)
+    if not silent:
+        return "Every run that counts cast a vote, so nothing was left open."
+    who = f"{count(silent, 'run')} cast no vote ({endings(verdict.runs)})"
+    places = [
+        place or "the whole" for place, field in verdict.fields.items() if _margin(field.votes) <= silent
+    ]
+    if not places:
+        return f"{who}. They could have changed no field."
+    return f"{who}. Had all of them said one thing, they could have changed {', '.join(places)}."
+
+
+def _margin(votes: Mapping[str, int]) -> int:
+    most = [*sorted(votes.values(), reverse=True), 0, 0]
+    return most[0] - most[1]
+
+
+def _silent(verdict: Verdict) -> int:
+    """Runs that cast no vote, those that a satisfied stop rule spared apart."""
+    runs = verdict.runs
+    spared = runs.cancelled + runs.unasked if verdict.stopped.by == "rule" else 0
+    return runs.planned - runs.valid - spared
 
 
 def _with(verdict: Verdict, choice: str | None, more: int) -> Tally:

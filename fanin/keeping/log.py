@@ -251,6 +251,6 @@ def _not_one(log: sqlite3.Connection, run: str, found: list[str]) -> RecordError
     from difflib import get_close_matches
 
     newest = log.execute("SELECT id FROM runs ORDER BY place DESC LIMIT ?", (_LOOKED_AT,))
-    near = get_close_matches(run.lower(), [id_ for (id_,) in newest], n=1)
+    near = get_close_matches(run.lower(), [LAST, *(id_ for (id_,) in newest)], n=1)
     mend = f"Did you mean {near[0]}?" if near else "fanin runs list tells which there are."
     return RecordError(f"no run {run!r} is kept", mend=mend)
