@@ -84,6 +84,24 @@ def running(password: str | None = None) -> Iterator[Server]:
         server.stop()
 
 
+@pytest.fixture(autouse=True)
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every client that a test opened is closed with it: a process does that by ending."""
+    import redis
+
+    opened: list[Any] = []
+    open_one = redis.Redis.from_url
+
+    def from_url(*args: Any, **options: Any) -> Any:
+        opened.append(open_one(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(redis.Redis, "from_url", from_url)
+    yield
+    for client in opened:
+        client.close()
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with running() as started:
