@@ -8,7 +8,6 @@ What happens next is decided by `fanin.stages.next_step`; here it is carried out
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import attrs
@@ -21,7 +20,6 @@ from fanin.answers.reply import read_completion
 from fanin.answers.text import check_as_it_stands
 from fanin.answers.tool_steps import heard, in_words
 from fanin.backend import Backend
-from fanin.calling import call_tools
 from fanin.conductor import Conductor
 from fanin.errors import CallError, InputError
 from fanin.policy.variation import order_of, seed_of
@@ -189,8 +187,7 @@ class _Work:
     async def call(self, step: CallTools) -> None:
         """Carries out the calls of one turn, all at once, and adds what came of them to the chat."""
         limits = self.agent.limits
-        tell = partial(self.conductor.tell_tool, self.index)
-        done = await call_tools(step.calls, self.tools, limits, tell=tell)
+        done = await self.conductor.use_tools(self.index, step.calls, self.tools, limits)
         uses = (*done, *refusals(step.refused, limits))
         self.uses += uses
         self.messages = answered(self.messages, uses, limits)

@@ -21,21 +21,14 @@ from fanin.failing import cut_short, no_time
 from fanin.limiters import SHARED, Limiters
 from fanin.policy import retrying
 from fanin.terms import USUAL, Interrupt, Terms
-from fanin.values import (
-    Completion,
-    Event,
-    Failure,
-    Outcome,
-    Request,
-    Run,
-    Sample,
-    StoppedBy,
-)
+from fanin.values import Completion, Event, Failure, Outcome, Request, Run, Sample, StoppedBy, ToolCall
 
 if TYPE_CHECKING:
     from fanin.admission import Admission
+    from fanin.agent_run import ToolLimits, ToolUse
     from fanin.hedging import Hedge
     from fanin.policy.pacing import Outlook
+    from fanin.tools import Tool
     from fanin.waiter import TooLong
 
 Job: TypeAlias = Callable[[Run], Awaitable["Outcome | None"]]
@@ -115,10 +108,16 @@ class Conductor:
         """Whom it asks."""
         return self._backend
 
-    def tell_tool(self, index: int, name: str) -> None:
-        """Tells that run `index` calls the tool of that name."""
+    async def use_tools(
+        self, index: int, calls: Sequence[ToolCall], tools: Sequence[Tool], limits: ToolLimits
+    ) -> tuple[ToolUse, ...]:
+        """What came of the tool calls of run `index`, as `fanin.calling.call_tools` says."""
+        from fanin.calling import call_tools
+
         self._progress.setdefault(index, Progress())
-        self._tell("tool", index, detail=name)
+        return await call_tools(
+            calls, tools, limits, tell=lambda name: self._tell("tool", index, detail=name)
+        )
 
     async def conduct(
         self,

@@ -6,7 +6,7 @@ the process, as by all votes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeAlias
 
@@ -98,6 +98,31 @@ class Desks:
                 found[key, wanted] = await self._model(self._desks[key].backend, wanted)
             self._models[seat.index] = found[key, wanted]
         self._tell_tape(seats)
+
+    def anew(self, conductor: Callable[[Backend], Conductor]) -> Desks:
+        """The same open backends for another query, whose calls go through the conductors that are given."""
+        desks = Desks(self._house, self._interrupt, self._watch)
+        desks._models = self._models
+        desks._desks = {
+            key: _Desk(desk.backend, conductor(desk.backend)) for key, desk in self._desks.items()
+        }
+        return desks
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """All that are open; the first seat's first."""
+        return tuple(desk.backend for desk in self._desks.values())
+
+    def backend_of(self, seat: Seat) -> Backend:
+        """Whom that seat asks."""
+        return self._desks[self._key(seat.agent)].backend
+
+    def model_of(self, seat: Seat) -> str:
+        """The model that is asked there. Raises CallError where it could not be found out."""
+        model = self._models[seat.index]
+        if isinstance(model, CallError):
+            raise model
+        return model
 
     def _is_usual(self, agent: Agent) -> bool:
         """Whether the agent sits at the backend of those that name none."""

@@ -109,7 +109,7 @@ async def panel(
             )
     else:
         agents = Panel(name, agents, aggregator or AGGREGATOR, require_all, vote, max_chars)
-    parts = _context(context)
+    prompt = prompt_of(query, context)
     prices = None if price is None else as_prices(price)
     terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s, rpm, tpm, stagger_s, pace)
     round_ = arranged(agents)
@@ -121,8 +121,7 @@ async def panel(
         house = House(terms, backend, model, base_url, seed)
         desks = Desks(house, interrupt, _told(watch, paths, happened))
         await desks.open(stack, seats)
-        work = _Work(desks, prices, watch)
-        report = await work.hold(round_, query, with_parts(query, parts))
+        report = await hold(round_, query, prompt, desks, prices, watch)
     return attrs.evolve(report, events=tuple(happened))
 
 
@@ -148,6 +147,29 @@ def _backends(agents: Panel | Sequence[Any]) -> Iterator[Any]:
             yield from _backends(member)
         elif isinstance(member, Agent):
             yield member.backend
+
+
+async def hold(
+    work: Round,
+    query: str,
+    prompt: str,
+    desks: Desks,
+    prices: Prices | None,
+    watch: PanelWatch | None = None,
+) -> Report:
+    """The report of a panel whose backends are open; `prompt` is what every specialist is sent.
+
+    `prices` None: those that litellm's list has. Raises FaninError as a call does (a replay miss).
+    """
+    return await _Work(desks, prices, watch).hold(work, query, prompt)
+
+
+def prompt_of(query: str, context: str | Report | Sequence[Report]) -> str:
+    """What every specialist is sent: the query, and the context below it.
+
+    Raises InputError for what is no context, and for two reports of one name.
+    """
+    return with_parts(query, _context(context))
 
 
 def _context(context: str | Report | Sequence[Report]) -> list[tuple[str, str]]:

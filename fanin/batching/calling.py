@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import attrs
 
+from fanin.agent_run import ToolUse
 from fanin.backend import Backend
 from fanin.batching.engines import Asker, Post
 from fanin.batching.items import Item
-from fanin.batching.journal import Journal
-from fanin.batching.keys import call_key, place_of, read_back, written
+from fanin.batching.journal import NO_MODEL, Journal, Record
+from fanin.batching.keys import (
+    call_key,
+    place_of,
+    read_back,
+    read_back_use,
+    tool_key,
+    written,
+    written_use,
+)
 from fanin.batching.noting import Notes
 from fanin.batching.spending import HOLD, Hold, Metered, Spending
 from fanin.batching.standing import Ended
@@ -23,8 +33,14 @@ from fanin.errors import JournalError
 from fanin.policy.budget import worst_usage
 from fanin.policy.pricing import Prices
 from fanin.terms import Terms
-from fanin.values import Event, Failure, Outcome, Plan, Request, Run, Sample, Usage
+from fanin.values import Event, Failure, Outcome, Plan, Request, Run, Sample, ToolCall, Usage
 from fanin.verdict import Verdict
+
+if TYPE_CHECKING:
+    from fanin.agent_run import ToolLimits
+    from fanin.tools import Tool
+
+T = TypeVar("T")
 
 _REMEMBERED_PREFIXES = 4096
 
@@ -62,9 +78,7 @@ class Calls:
         self.why = ""
         self.on_end: Callable[[], None] = lambda: None
         self.waiting = {"limit": 0, "retry": 0, "prefix": 0}
-        self.place = f"{backend.name} {backend.base_url or ''}"
-        """The backend as the keys name it."""
-        self.notes = None if journal is None else Notes(journal, self.place)
+        self.notes = None if journal is None else Notes(journal, name_of(backend))
         """Where the journal is told of the items."""
         self._slots = anyio.Semaphore(jobs, fast_acquire=True)
         self._warm: OrderedDict[Hashable, anyio.Event] | None = OrderedDict() if warm_prefix else None
@@ -134,7 +148,12 @@ class Calls:
         if used.input_tokens is None or used.output_tokens is None:
             used = worst_usage(request, 0)
         charged = (used.input_tokens or 0, used.output_tokens or 0)
-        if await self.journal.keep((key, written(sample), request.model, *charged)):
+        return await self.write((key, written(sample), request.model, *charged))
+
+    async def write(self, record: Record) -> bool:
+        """Writes a record; False where that failed, and the batch is over."""
+        assert self.journal is not None
+        if await self.journal.keep(record):
             return True
         self.end("journal", self.journal.problem or "")
         return False
@@ -157,24 +176,43 @@ class Calls:
         return None
 
 
+@attrs.define
+class Came:
+    """What came of an item's calls so far, wherever they were made."""
+
+    cut: bool = False
+    """Whether one was left unasked because the batch is over: the item is not done."""
+    answered: int = 0
+    """Calls that were answered, by the journal too."""
+    failures: list[Failure] = attrs.field(factory=list)
+    """What the others failed for."""
+
+
 class ItemConductor(Conductor):
-    """Carries out the runs of one item, each call as one of the batch's.
+    """Carries out the runs of one item at one backend, each call as one of the batch's.
 
     Where there are items enough to fill the slots, the runs of one come one after the other: nothing is
     slower for it, no task has to be made for a run, and a stop rule spares what it can.
     """
 
-    def __init__(self, calls: Calls, item: Item, *, occurrence: int, seed: int) -> None:
-        super().__init__(calls.backend, calls.terms, clock=calls.clock, watch=self._notice, seed=seed)
-        self.cut = False
-        """Whether a run was left unasked because the batch is over: the item is not done."""
-        self.answered = 0
-        self.failures: list[Failure] = []
+    def __init__(
+        self,
+        calls: Calls,
+        item: Item,
+        *,
+        occurrence: int,
+        seed: int,
+        backend: Metered | None = None,
+        came: Came | None = None,
+    ) -> None:
+        asked = backend or calls.backend
+        super().__init__(asked, calls.terms, clock=calls.clock, watch=self._notice, seed=seed)
+        self.came = came or Came()
         self._calls = calls
         self._item = item
         self._occurrence = occurrence
         self._noted_at = 0
-        self._place = place_of(item, calls.place, occurrence) if calls.journal is not None else ""
+        self._place = place_of(item, name_of(asked), occurrence) if calls.journal is not None else ""
         self._prefix = item.question if item.context is None else item.context
         self._repeats: dict[bytes, int] = {}
         self._waits: dict[int, str] = {}
@@ -189,8 +227,21 @@ class ItemConductor(Conductor):
 
     def note_ended(self, verdict: Verdict) -> None:
         """Has the journal know how the vote on the item ended, unless it was cut short."""
-        if self._calls.notes is not None and not self.cut:
+        if self._calls.notes is not None and not self.came.cut:
             self._calls.notes.ended(self._noted_at, verdict)
+
+    def at(self, backend: Backend) -> ItemConductor:
+        """A conductor of the same item's calls at another backend; what comes of them is this one's too."""
+        if backend is self._calls.backend.inner:
+            return self
+        return ItemConductor(
+            self._calls,
+            self._item,
+            occurrence=self._occurrence,
+            seed=self._seed,
+            backend=Metered(backend, self._calls.spending),
+            came=self.came,
+        )
 
     async def conduct(
         self,
@@ -215,7 +266,7 @@ class ItemConductor(Conductor):
                 if enough is not None and enough(outcomes):
                     return Conducted(tuple(outcomes), "rule")
         if not left:
-            return Conducted(tuple(outcomes), "limit" if self.cut else "all")
+            return Conducted(tuple(outcomes), "limit" if self.came.cut else "all")
         together = await super().conduct(
             left, job, enough=None if enough is None else lambda came: enough([*outcomes, *came])
         )
@@ -224,18 +275,15 @@ class ItemConductor(Conductor):
     async def ask(self, request: Request) -> Outcome | None:
         """One request to its end, from the journal where that has it. None: nothing new is asked."""
         calls = self._calls
-        key = b"" if calls.journal is None else self._key(request)
+        key = b"" if calls.journal is None else self._repeatable(partial(call_key, request, self._place))
         if calls.journal is not None and (kept := calls.journal.recall(key)) is not None:
-            self.answered += 1
+            self.came.answered += 1
             calls.recalled += 1
-            try:
-                return read_back(kept, request.index)
-            except ValueError as error:
-                raise JournalError(str(calls.journal.path), f"it is damaged: {error}") from error
+            return self._read(lambda text: read_back(text, request.index), kept)
         warming = await calls.first_of((request.model, self._prefix)) if calls.warms else None
         try:
             if not await calls.enter():
-                self.cut = True
+                self.came.cut = True
                 return None
             try:
                 return await self._called(request, key)
@@ -245,11 +293,31 @@ class ItemConductor(Conductor):
             if warming is not None:
                 warming.set()
 
+    async def use_tools(
+        self, index: int, calls: Sequence[ToolCall], tools: Sequence[Tool], limits: ToolLimits
+    ) -> tuple[ToolUse, ...]:
+        """As every conductor; what the journal holds is not done again, and nothing new once it is over."""
+        journal = self._calls.journal
+        if self._calls.ended is not None:
+            return tuple(ToolUse(call.name, call.arguments, error="The batch is over.") for call in calls)
+        if journal is None:
+            return await super().use_tools(index, calls, tools, limits)
+        keys = [self._repeatable(partial(tool_key, call, self._place, index)) for call in calls]
+        kept = [journal.recall(key) for key in keys]
+        new = [call for call, known in zip(calls, kept, strict=True) if known is None]
+        done = iter(await super().use_tools(index, new, tools, limits) if new else ())
+        uses = []
+        for key, known in zip(keys, kept, strict=True):
+            uses.append(next(done) if known is None else self._read(read_back_use, known))
+            if known is None and not await self._calls.write((key, written_use(uses[-1]), NO_MODEL, 0, 0)):
+                self.came.cut = True
+        return tuple(uses)
+
     async def _called(self, request: Request, key: bytes) -> Outcome | None:
         calls = self._calls
         hold = Hold(await calls.spending.reserve(request))
         if hold.reserved is None:
-            self.cut = True
+            self.came.cut = True
             return None
         HOLD.set(hold)
         try:
@@ -265,8 +333,8 @@ class ItemConductor(Conductor):
             self._failed(outcome)
             return outcome
         if calls.journal is not None and not await calls.keep(key, request, outcome):
-            self.cut = True
-        self.answered += 1
+            self.came.cut = True
+        self.came.answered += 1
         calls.count(outcome.completion.usage)
         return outcome
 
@@ -283,18 +351,26 @@ class ItemConductor(Conductor):
 
     def _failed(self, failure: Failure | None) -> None:
         if failure is None or failure.kind == "budget":
-            self.cut = True
+            self.came.cut = True
         elif failure.exhausted:
-            self.cut = True
+            self.came.cut = True
             self._calls.end("limit", failure.message)
         else:
-            self.failures.append(failure)
+            self.came.failures.append(failure)
 
-    def _key(self, request: Request) -> bytes:
-        key = call_key(request, self._place, 0)
+    def _read(self, read: Callable[[str], T], kept: str) -> T:
+        assert self._calls.journal is not None
+        try:
+            return read(kept)
+        except ValueError as error:
+            raise JournalError(str(self._calls.journal.path), f"it is damaged: {error}") from error
+
+    def _repeatable(self, key_of: Callable[[int], bytes]) -> bytes:
+        """The key of something, made with how many equal ones the item had before."""
+        key = key_of(0)
         repeat = self._repeats.get(key, 0)
         self._repeats[key] = repeat + 1
-        return call_key(request, self._place, repeat) if repeat else key
+        return key_of(repeat) if repeat else key
 
     def _tell(self, kind: str, index: int, wait_s: float = 0.0, detail: str = "") -> None:
         # Where nobody watches, the two events that every call has are worth a fiftieth of its time.
@@ -314,6 +390,11 @@ class ItemConductor(Conductor):
     def _forget_wait(self, index: int) -> None:
         if (kind := self._waits.pop(index, None)) is not None:
             self._calls.waiting[kind] -= 1
+
+
+def name_of(backend: Backend) -> str:
+    """The backend as the keys name it."""
+    return f"{backend.name} {backend.base_url or ''}"
 
 
 def _sum(known: int | None, more: int | None) -> int | None:

@@ -38,6 +38,8 @@ _INSERT = {
     "items": "INSERT INTO items VALUES ",
     "ends": "INSERT OR REPLACE INTO ends VALUES ",
 }
+NO_MODEL = ""
+"""The model of a record that is no call of one: what a tool gave."""
 _AT_ONCE = 500
 """Records in one statement; SQLite takes 32,766 parameters."""
 
@@ -112,7 +114,8 @@ class Journal:
     def used(self) -> tuple[Used, ...]:
         """What the calls of earlier sessions used, by model."""
         rows = self._writing.execute(
-            "SELECT model, count(*), sum(input_tokens), sum(output_tokens) FROM calls GROUP BY model"
+            "SELECT model, count(*), sum(input_tokens), sum(output_tokens) FROM calls"
+            f" WHERE model <> '{NO_MODEL}' GROUP BY model"
         )
         return tuple(Used(*row) for row in rows)
 

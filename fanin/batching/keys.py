@@ -14,7 +14,9 @@ from typing import Any
 
 import attrs
 
+from fanin.agent_run import ToolUse
 from fanin.batching.items import Item
+from fanin.errors import InputError
 from fanin.values import Completion, Request, Sample, ToolCall, Usage
 
 KEY_BYTES = 16
@@ -65,6 +67,25 @@ def call_key(request: Request, place: str, repeat: int) -> bytes:
             parts.append(repr(attrs.astuple(message)))
     text = "".join(parts)
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+def tool_key(call: ToolCall, place: str, index: int, repeat: int) -> bytes:
+    """The key of what a tool gave to the agent of that index; as `call_key`."""
+    text = f"tool\x1f{place}\x1f{repeat}\x1f{index}\x1f{len(call.name)}:{call.name}{call.arguments}"
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+def written_use(use: ToolUse) -> str:
+    """What a tool gave, as JSON text in ASCII."""
+    return _encode(attrs.asdict(use))
+
+
+def read_back_use(text: str) -> ToolUse:
+    """What `written_use` wrote. Raises ValueError where it is none."""
+    try:
+        return ToolUse(**json.loads(text))
+    except (InputError, TypeError) as error:
+        raise ValueError("no result of a tool as the journal writes it") from error
 
 
 def written(sample: Sample) -> str:

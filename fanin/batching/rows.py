@@ -10,6 +10,7 @@ import attrs
 
 from fanin.verdict import escape_unprintable
 
+_WITHOUT = ("failed", "no_report")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -22,14 +23,22 @@ class Row:
     id: str | int | None
     """The item's id; None where it has none."""
     object: Mapping[str, Any] | None
-    """What the job gave, as plain values: of a vote, `fanin.vote/1`. None for a bad row."""
+    """What the job gave, as plain values: of a vote, `fanin.vote/1`; of an analysis,
+    `fanin.analysis/1`; of a panel, `fanin.panel/1` with its `question`. None for a bad row."""
     error: str | None = None
     """Why there is no object, in one sentence; None where there is one."""
 
     @property
     def failed(self) -> bool:
-        """Whether nothing usable came of it: no object, or a vote of which every run failed."""
-        return self.object is None or self.object.get("outcome") == "failed"
+        """Whether what was asked for did not come of it: no object, a vote of which every run failed, an
+        analysis without an answer, or a panel without a report."""
+        found = self.object
+        return found is None or found.get("outcome") in _WITHOUT or found.get("success") is False
+
+    @property
+    def partial(self) -> bool:
+        """Whether somebody is missing in what came of it."""
+        return self.object is not None and self.object.get("outcome") in ("partial", "no_report")
 
     @property
     def line(self) -> bytes:

@@ -15,16 +15,16 @@ from fanin.backend import Backend
 from fanin.batching.calling import Calls
 from fanin.batching.engines import Engine
 from fanin.batching.interrupts import BatchInterrupt
-from fanin.batching.journal import Journal, open_journal
+from fanin.batching.jobs import Asking, BatchJob, ItemJob, Ready, Setting
+from fanin.batching.journal import Journal, erase_journal, open_journal
 from fanin.batching.outlet import Rows
 from fanin.batching.source import Questions, Source
 from fanin.batching.spending import Spending
-from fanin.batching.voted import Asking, ItemJob, Voting
+from fanin.batching.voted import VoteJob, Voting
 from fanin.batching.working import Working
 from fanin.connecting import Connected
 from fanin.context import tape_on
 from fanin.errors import InputError
-from fanin.opening import as_texts, opened_backend
 from fanin.policy.budget import NO_LIMITS, Limits
 from fanin.policy.circuit import Circuit
 from fanin.policy.pricing import Price, as_prices
@@ -41,6 +41,7 @@ async def batch(
     *,
     journal: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     durable: bool = False,
     ordered: bool = False,
     jobs: int = 8,
@@ -48,7 +49,7 @@ async def batch(
     budget_runs: int | None = None,
     warm_prefix: bool = False,
     identical_errors: int = 20,
-    job: ItemJob | None = None,
+    job: BatchJob | ItemJob | None = None,
     answer: Answer | str | None = None,
     runs: int = 5,
     backend: str | Backend | None = None,
@@ -85,7 +86,8 @@ async def batch(
     - With `resume` every item gives its row again, those of earlier sessions from the journal and without a
       call: a writer begins its output anew (beside the old one, which it then replaces).
     - Without `resume` a journal that holds calls is refused (JournalError); with it, one that is not there
-      is begun. Calls of an item are kept by their content: the input may be edited, sorted or made longer.
+      is begun; with `overwrite` it is removed, once nothing is found wrong with the parameters. Calls of an
+      item are kept by their content: the input may be edited, sorted or made longer.
     - After the last row `rows.standing` tells how it ended. Leaving the block early stops everything.
     - `jobs` is how many calls are in flight at most: a call holds its slot until its answer is in the
       journal. `durable` has the journal outlive the loss of power too.
@@ -98,8 +100,8 @@ async def batch(
       before others with the same are made, so that a provider's prompt cache serves these.
     - `identical_errors`: so many rows after one another that fail for the same fatal error (the key, the
       model) end the batch.
-    - `job` is what is done for one item; left out, a vote, by the other parameters, which are those of
-      `fanin.vote`; an item may set some for itself.
+    - `job` is what is done for one item: `AnalysisJob`, `PanelJob`, or a function of one's own. Left out, a
+      vote, by the other parameters, which are those of `fanin.vote`; an item may set some for itself.
     - `engine` makes the calls elsewhere, as `fanin.batching.engines.on_ray.RayEngine` does on a cluster: the
       backend is then opened by its name on each worker, which finds the key where it runs.
     - `judge`, `embed`, `rpm`, `tpm`, `stagger_s`, `pace`: as in `fanin.vote`. A judge's calls are calls of
@@ -113,24 +115,27 @@ async def batch(
     asked = (answer, runs, quorum, model, system, temperature, temperature_step, seed, max_tokens, structured)
     asking = Asking(*asked, judge, embed)
     terms = Terms(jobs, timeout_s, deadline_s, retries, max_wait_s, rpm, tpm, stagger_s, pace)
+    prices = as_prices(price)
+    setting = Setting(asking, backend, base_url, terms, prices, limits.max_cost, stop, waves)
     circuit = Circuit(identical_errors)
     failed: Exception | None = None
     async with AsyncExitStack() as stack:
-        opened = await opened_backend(stack, backend, as_texts(model, "model"), base_url)
-        voting = Voting(asking, opened, terms, as_prices(price), limits.max_cost, stop, waves)
-        await voting.check()
-        spending = Spending(limits, voting.prices, max_tokens)
-        kept = await _kept(stack, journal, spending, resume=resume, durable=durable, jobs=jobs)
-        calls = Calls(opened, spending, terms, kept, warm_prefix=warm_prefix, watch=watch)
+        ready = await _job(job).ready(stack, setting)
         if engine is not None:
-            _check_engine(backend)
+            _check_engine(backend, ready)
+        spending = Spending(limits, ready.prices, max_tokens)
+        if overwrite and journal is not None:
+            erase_journal(Path(journal))
+        kept = await _kept(stack, journal, spending, resume=resume, durable=durable, jobs=jobs)
+        calls = Calls(ready.backends[0], spending, terms, kept, warm_prefix=warm_prefix, watch=watch)
+        if engine is not None:
             calls.asker = await stack.enter_async_context(engine.open(calls.post()))
-        source = Source(questions, voting.content, window=4 * jobs, in_order=ordered)
-        running = (
-            Working(source, calls, job or voting, circuit, seed, ordered=ordered)
-            if budget_runs is None
-            else _spread(source, calls, voting, circuit, seed, budget_runs, plain=job is None and not ordered)
-        )
+        source = Source(questions, ready.content, window=4 * jobs, in_order=ordered)
+        if budget_runs is None:
+            work = ready if job is None or isinstance(job, BatchJob) else job
+            running = Working(source, calls, work, circuit, seed, ordered=ordered)
+        else:
+            running = _spread(source, calls, ready, circuit, seed, budget_runs, plain=not (job or ordered))
         async with anyio.create_task_group() as group:
             group.start_soon(running.run, interrupt, deadline_s)
             try:
@@ -142,8 +147,15 @@ async def batch(
         raise failed
 
 
-def _check_engine(backend: str | Backend | None) -> None:
+def _job(job: BatchJob | ItemJob | None) -> BatchJob:
+    """What is made ready: a function of one's own needs what a vote needs."""
+    return job if isinstance(job, BatchJob) else VoteJob()
+
+
+def _check_engine(backend: str | Backend | None, ready: Ready) -> None:
     """Raises InputError where workers elsewhere cannot do what is done here."""
+    if len(ready.backends) > 1:
+        raise InputError("engine", "left out where more than one backend is asked", "engine")
     if not (backend is None or isinstance(backend, str | Connected)):
         raise InputError("backend", "one that workers can open by its name, with an engine", backend)
     if tape_on() is not None:
@@ -151,12 +163,12 @@ def _check_engine(backend: str | Backend | None) -> None:
 
 
 def _spread(
-    source: Source, calls: Calls, voting: Voting, circuit: Circuit, seed: int, budget: int, *, plain: bool
+    source: Source, calls: Calls, voting: Ready, circuit: Circuit, seed: int, budget: int, *, plain: bool
 ) -> Working:
     """The workers that share one budget of runs. Raises InputError where that cannot be."""
     from fanin.batching.spread import Spread
 
-    if not plain:
+    if not plain or not isinstance(voting, Voting):
         raise InputError("budget_runs", "left out with ordered rows and with a job of one's own", budget)
     if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
         raise InputError("budget_runs", "a whole number, 1 or more", budget)

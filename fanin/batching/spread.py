@@ -60,7 +60,7 @@ class _Question:
             self.counted = await self.settler.so_far(self._voted(voting).votes)
         seen = seen_by(self.plan, self.runs, self.outcomes)
         self.satisfied = self.stopping is not None and self.stopping.rule.satisfied(seen)
-        return self.conductor.cut or self.satisfied or len(self.outcomes) == self.plan.runs
+        return self.conductor.came.cut or self.satisfied or len(self.outcomes) == self.plan.runs
 
     async def verdict(self, voting: Voting) -> Verdict:
         """The verdict on the runs it got: those it did not get are spared."""
@@ -153,14 +153,14 @@ class Spread(Working):
 
     async def _finish(self, question: _Question) -> None:
         row = None
-        if self._calls.ended is None and not question.conductor.cut:
+        if self._calls.ended is None and not question.conductor.came.cut:
             row = await self._row_of(question)
         await self._hand_out(question.place, row)
 
     async def _row_of(self, question: _Question) -> Row | None:
         """The question's row; None where the last thing to be asked about it was cut short."""
         item, verdict = question.item, await question.verdict(self._voting)
-        if question.conductor.cut:
+        if question.conductor.came.cut:
             return None
         question.conductor.note_ended(verdict)
         row = Row(item.number, item.id, verdict.to_dict())

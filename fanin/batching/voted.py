@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from fanin.answers import Answer
 from fanin.answers.text import Text
 from fanin.backend import Backend
 from fanin.batching.calling import ItemConductor
 from fanin.batching.items import Item
+from fanin.batching.jobs import Asking, Setting, check_priced
 from fanin.ensemble import Stopping, hold_vote
 from fanin.errors import InputError
-from fanin.opening import as_texts, listed_prices_of, resolved_models, tell_tape
-from fanin.policy.pricing import Prices, price_of
+from fanin.opening import as_texts, listed_prices_of, opened_backend, resolved_models, tell_tape
+from fanin.policy.pricing import Prices
 from fanin.terms import Interrupt, Terms
 from fanin.values import Plan, Question, Variation
 from fanin.voting import as_answer, prefers_schema, stopping_of
@@ -27,27 +27,33 @@ if TYPE_CHECKING:
     from fanin.policy.stopping import Waves
     from fanin.settling import Embed, Settlement, Settler
 
-ItemJob: TypeAlias = Callable[[Item, ItemConductor], Awaitable[Mapping[str, Any]]]
-"""What is done for one item: gives the row's object, of plain values. Its calls go through the conductor's
-`ask`; an error of `FaninError` is a bad row, any other ends the batch."""
+
+class VoteJob:
+    """A vote on every item."""
+
+    async def ready(self, stack: AsyncExitStack, setting: Setting) -> Voting:
+        """Ready to vote. Raises FaninError where the backend, a parameter or a price is wrong."""
+        return await opened_voting(stack, setting)
 
 
-@attrs.frozen
-class Asking:
-    """How every item is asked that sets nothing for itself; parameters as of `fanin.vote`."""
+async def opened_voting(stack: AsyncExitStack, setting: Setting) -> Voting:
+    """The votes of a batch at its own backend, which is closed with the stack.
 
-    answer: Answer | str | None
-    runs: int
-    quorum: int | None
-    model: Any
-    system: Any
-    temperature: float | None
-    temperature_step: float
-    seed: int
-    max_tokens: int
-    structured: bool
-    judge: str | None = None
-    embed: Embed | str | PathLike[str] | None = None
+    Raises FaninError where the backend, a parameter or a price is wrong.
+    """
+    wanted = as_texts(setting.asking.model, "model")
+    backend = await opened_backend(stack, setting.backend, wanted, setting.base_url)
+    voting = Voting(
+        setting.asking,
+        backend,
+        setting.terms,
+        setting.prices,
+        setting.max_cost,
+        setting.stop,
+        setting.waves,
+    )
+    await voting.check()
+    return voting
 
 
 class Voting:
@@ -87,6 +93,11 @@ class Voting:
     def judge(self) -> str | None:
         """The model that judges texts; None is the first that is asked."""
         return self._asking.judge
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The one backend that is asked."""
+        return (self._backend,)
 
     async def check(self) -> None:
         """Raises FaninError where the batch's own options, model or price are wrong."""
@@ -203,10 +214,7 @@ class Voting:
         """Looks the prices up. Raises InputError for one that is unknown where there is a limit of cost."""
         if self._list_prices:
             self.prices.update(listed_prices_of(self._backend, (tuple(models),)))
-        for model in models:
-            if self._max_cost is not None and price_of(model, self.prices) is None:
-                unknown = f"left out where no price is known, as of {model}"
-                raise InputError("max_cost", unknown, self._max_cost, mend="Give the price.")
+        check_priced(tuple(models), self.prices, self._max_cost)
 
     def _stopping(self, plan: Plan) -> Stopping | None:
         if self._stop == "all":

@@ -10,11 +10,11 @@ import anyio
 from fanin.batching.calling import Calls, ItemConductor
 from fanin.batching.interrupts import BatchInterrupt
 from fanin.batching.items import BadItem, Item
+from fanin.batching.jobs import ItemJob
 from fanin.batching.outlet import Rows
 from fanin.batching.rows import Row
 from fanin.batching.source import Source, Taken
 from fanin.batching.standing import Standing
-from fanin.batching.voted import ItemJob
 from fanin.errors import CassetteMissError, EngineError, FaninError, JournalError, first_error
 from fanin.policy.circuit import Circuit, fatal_error
 from fanin.terms import Interrupt
@@ -91,7 +91,7 @@ class Working:
             row = Row(item.number, item.id, None, error.message)
         finally:
             calls.open_items -= 1
-        if conductor.cut:
+        if conductor.came.cut:
             return None
         self._count(row, conductor)
         return row
@@ -104,11 +104,12 @@ class Working:
         return Row(item.number, item.id, None, message)
 
     def _count(self, row: Row, conductor: ItemConductor) -> None:
-        failures = conductor.failures
+        failures, answered = conductor.came.failures, conductor.came.answered
         self._failed += row.failed
         refused = {failure.kind for failure in failures} == {"auth"}
         self._keys_refused += row.failed and refused
-        self._circuit = self._circuit.after(None if conductor.answered else fatal_error(failures))
+        whole = answered and not row.partial
+        self._circuit = self._circuit.after(None if whole else fatal_error(failures))
         if self._circuit.open:
             self._calls.end(
                 "circuit",

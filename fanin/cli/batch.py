@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fanin.cli.answer_types import answer_type_options
-from fanin.cli.batch_inputs import answer_for_all, questions_options, reader_of
+from fanin.cli.batch_inputs import questions_options, reader_of
+from fanin.cli.batch_jobs import asking_of, check_job, job_of, job_options
 from fanin.cli.options import check_answer_options, leave, paced, shared
 from fanin.cli.parameters import Duration
 from fanin.errors import FaninError, InputError, OutputError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fanin.batching.engines import Engine
     from fanin.batching.inflow import Inflow
     from fanin.batching.items import BadItem, Item
+    from fanin.batching.jobs import BatchJob
     from fanin.batching.outlet import Rows
     from fanin.batching.readers import Reader
     from fanin.batching.standing import Standing
@@ -33,15 +35,12 @@ Exit codes: 0 every row has an object (ties and missing quorums too); 1 rows fai
 the disk is full; 2 usage, input or configuration; 5 a key is missing or refused;
 6 a deadline, a budget or a daily limit came first; 130 interrupted."""
 
-_OF_THE_VOTE = (
-    *("runs", "model", "system", "temperature", "temperature_step", "seed", "max_tokens", "structured"),
-    *("judge", "embed", "quorum", "stop", "waves", "retries", "price"),
-)
-_OF_THE_JOB = ("resume", "durable", "ordered", "budget_runs", "warm_prefix")
+_OF_THE_BATCH = ("resume", "overwrite", "durable", "ordered", "retries", "price")
 
 
 @click.command(name="batch", epilog=_EPILOG, context_settings={"show_default": True})
 @questions_options
+@job_options
 @shared("runs", "answer", "choices", "tolerance", "backend", "model", "base_url", "system")
 @answer_type_options
 @shared("cluster", "select", "judge", "embed")
@@ -112,13 +111,15 @@ def command(**options: Any) -> None:
 
     A line is a question, or a JSON object: {"id", "question", "context", "answer", "choices",
     "tolerance", "runs", "model", ...}, where only the question is needed and the rest holds for it
-    alone. gzip is fine. A row is the object fanin.vote/1 with the id; a line that cannot be used is a
-    row {"id", "line", "error"}. Every answered call stands in the journal at once: after Ctrl-C (once:
-    calls in flight are waited for; twice: they are cut), a crash or a spent budget, --resume goes on.
+    alone. gzip is fine. A row is the object fanin.vote/1 with the id, or what --mode or --panel gives; a
+    line that cannot be used is a row {"id", "line", "error"}. Every answered call stands in the journal
+    at once: after Ctrl-C (once: calls in flight are waited for; twice: they are cut), a crash or a spent
+    budget, --resume goes on.
 
     \b
       fanin batch questions.jsonl -o verdicts.jsonl --runs 5 --backend groq -j 64 --max-cost 5
       fanin batch questions.jsonl -o verdicts.jsonl --runs 5 --backend groq -j 64 --max-cost 5 --resume
+      fanin batch questions.jsonl -o reports.jsonl --panel panel.toml --max-cost 20
       fanin batch table.csv --column text --answer yes/no -o verdicts.csv --backend ollama
       gunzip -c huge.jsonl.gz | fanin batch - --backend fake -m yes > verdicts.jsonl
     """
@@ -142,7 +143,8 @@ def _batch(options: dict[str, Any]) -> int:
         return 0
     check_tapes(options)
     check_answer_options(options)
-    engine = _engine(options)
+    check_job(options)
+    engine, job = _engine(options), job_of(options)
     report = Report()
     with open_inflow(options["questions"]) as inflow:
         files = files_of(options, inflow)
@@ -150,7 +152,7 @@ def _batch(options: dict[str, Any]) -> int:
         try:
             standing = under_tape(
                 options,
-                lambda: anyio.run(_run, options, inflow, files, report, engine),
+                lambda: anyio.run(_run, options, inflow, files, report, (engine, job)),
                 interrupted=lambda standing: standing.ended == "interrupt",
             )
         except OutputError as error:
@@ -178,7 +180,11 @@ def _engine(options: dict[str, Any]) -> Engine | None:
 
 
 async def _run(
-    options: dict[str, Any], inflow: Inflow, files: Files, report: Report, engine: Engine | None
+    options: dict[str, Any],
+    inflow: Inflow,
+    files: Files,
+    report: Report,
+    how: tuple[Engine | None, BatchJob | None],
 ) -> Standing:
     """Asks everything and writes every row; how it ended."""
     from fanin.batching.readers import read_items
@@ -187,22 +193,27 @@ async def _run(
     async with aclosing(read_items(inflow, reader)) as items:
         # What is wrong with the input as a whole is said before anything is made or erased.
         first = await anext(items)
-        async with _opened(options) as backend:
-            if options["overwrite"] and files.journal is not None:
-                from fanin.batching.journal import erase_journal
-
-                erase_journal(files.journal)
-            async with _asked(options, backend, _from(first, items), files, engine) as (rows, shown):
-                await _written(rows, files, report, shown, _share_of(inflow, reader), options)
-                return rows.standing
+        async with (
+            _opened(options) as backend,
+            _asked(options, backend, _from(first, items), files, how) as (rows, shown),
+        ):
+            await _written(rows, files, report, shown, _share_of(inflow, reader), options)
+            return rows.standing
 
 
 @asynccontextmanager
-async def _opened(options: dict[str, Any]) -> AsyncIterator[Backend]:
-    """The backend. Raises FaninError where it cannot be opened, or not so often at once as is asked for."""
+async def _opened(options: dict[str, Any]) -> AsyncIterator[Backend | str | None]:
+    """The backend; of a panel, whose agents may have others, its name or None.
+
+    Raises FaninError where it cannot be opened, or not so often at once as is asked for.
+    """
     from fanin.cli.open_files import make_room_for
     from fanin.connecting import connect
 
+    if options["panel"] is not None:
+        make_room_for(options["concurrency"])
+        yield options["backend"]
+        return
     async with connect(options["backend"], model=options["model"], base_url=options["base_url"]) as backend:
         if backend.capabilities.http:
             make_room_for(options["concurrency"])
@@ -212,10 +223,10 @@ async def _opened(options: dict[str, Any]) -> AsyncIterator[Backend]:
 @asynccontextmanager
 async def _asked(
     options: dict[str, Any],
-    backend: Backend,
+    backend: Backend | str | None,
     items: AsyncIterator[Item | BadItem],
     files: Files,
-    engine: Engine | None,
+    how: tuple[Engine | None, BatchJob | None],
 ) -> AsyncIterator[tuple[Rows, Display]]:
     """The rows of the batch, and what shows how it goes; Ctrl-C ends it from now on."""
     from fanin.batching.interrupts import BatchInterrupt
@@ -226,12 +237,14 @@ async def _asked(
 
     interrupt = BatchInterrupt()
     shown = display(terminal=sys.stderr.isatty(), quiet=options["quiet"])
-    rest: dict[str, Any] = {name: options[name] for name in (*_OF_THE_VOTE, *_OF_THE_JOB)}
+    engine, job = how
+    rest: dict[str, Any] = {name: options[name] for name in _OF_THE_BATCH}
     asking = batch(
         items,
         journal=files.journal,
         backend=backend,
-        answer=answer_for_all(options),
+        job=job,
+        base_url=options["base_url"] if options["panel"] is not None else None,
         jobs=options["concurrency"],
         limits=Limits(options["max_cost"], options["max_total_tokens"], options["max_calls"]),
         timeout_s=options["timeout"],
@@ -241,6 +254,7 @@ async def _asked(
         interrupt=interrupt,
         engine=engine,
         watch=_print_event if options["verbose"] and not options["quiet"] else None,
+        **asking_of(options),
         **rest,
     )
     async with asking as rows:

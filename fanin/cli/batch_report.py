@@ -45,15 +45,13 @@ class Report:
 
     def __init__(self) -> None:
         self._failed: list[str] = []
+        self._partial = 0
 
     def row(self, row: Row) -> None:
         """Takes note of one row."""
+        self._partial += row.partial and not row.failed
         if row.failed and len(self._failed) < _SHOWN:
-            why = row.error
-            if why is None and row.object is not None:
-                failures = row.object.get("failures") or [{"message": "nothing could be read"}]
-                why = failures[0]["message"]
-            self._failed.append(f"line {row.number}: {one_line(why or '', 200)}")
+            self._failed.append(f"line {row.number}: {one_line(_why(row), 200)}")
 
     def say(self, standing: Standing, again: str | None) -> None:
         """The whole report; `again` is the command that goes on with the batch, None where none can."""
@@ -62,6 +60,8 @@ class Report:
         if standing.failed > len(self._failed) > 0:
             say(f"and {standing.failed - len(self._failed):,} more rows that failed")
         say(summary(standing))
+        if self._partial:
+            say(f"{count(self._partial, 'row')} without all specialists: who is missing is said in it")
         if standing.maybe_twice:
             say(
                 f"at most {count(standing.maybe_twice, 'call')} of earlier sessions may have been paid for"
@@ -75,6 +75,14 @@ class Report:
             say("nothing was kept: a batch without a journal cannot be resumed")
         else:
             say(f"to go on: {clean(again)}")
+
+
+def _why(row: Row) -> str:
+    """Why nothing came of a failed row, in one sentence."""
+    found = row.object or {}
+    failures = found.get("failures") or found.get("missing") or [{"message": "nothing could be read"}]
+    # A panel names those who are missing in its order, the aggregator last.
+    return str(row.error or found.get("problem") or failures[-1 if "missing" in found else 0]["message"])
 
 
 def summary(standing: Standing) -> str:

@@ -54,8 +54,9 @@ async def votes_elsewhere(options: dict[str, Any], *, judged: bool) -> AsyncIter
     Nothing is sent, and no key is needed, unless the answers that came are to be `judged` by a model. Raises
     FaninError where the options are wrong.
     """
+    from fanin.batching.jobs import Asking
     from fanin.batching.offline import Desk
-    from fanin.batching.voted import Asking, Voting
+    from fanin.batching.voted import Voting
     from fanin.terms import Terms
     from fanin_backends import groq, openai
 

@@ -167,10 +167,11 @@ async def _journalled(options: dict[str, Any], answer: Answer | None) -> tuple[R
 
     from fanin.batching.inflow import open_inflow
     from fanin.batching.items import Item
+    from fanin.batching.jobs import Asking
     from fanin.batching.journal import read_journal
     from fanin.batching.journalled import Journalled
     from fanin.batching.readers import read_items
-    from fanin.batching.voted import Asking, Voting
+    from fanin.batching.voted import Voting
     from fanin.cli.batch_inputs import reader_of
     from fanin.connecting import open_backend
     from fanin.settings import backend_settings
