@@ -219,7 +219,7 @@ class Conductor:
         tried = retrying.Tried(without=self._known_refusals(request.model))
         not_before_s = self._clock.now_s()
         while await self._wait(request.index, not_before_s):
-            too_long = await admission.granted() if admission is not None else None
+            too_long = await self._granted(admission) if admission is not None else None
             if too_long is not None:
                 return self._too_long(request, too_long)
             begun.attempts += 1
@@ -263,6 +263,9 @@ class Conductor:
         limiter = self._limiters.of(self._backend.account, request.model, self._pace)
         at_once = self._backend.capabilities.at_once
         return Admission(limiter, request, self._clock, self._terms, self._ends_s, waiting, at_once)
+
+    async def _granted(self, admission: Admission) -> TooLong | None:
+        return await admission.granted()
 
     def _too_long(self, request: Request, too_long: TooLong) -> Failure | None:
         """The outcome of a request that the limiter will not let go in time."""

@@ -80,6 +80,10 @@ class Limiter:
         """The state as it is now, as far as this process knows."""
         return self._pace if self._share is None else self._share.pace
 
+    def known(self, clock: Clock) -> tuple[Pace, float]:
+        """The state as it is now, and the time on its own clock."""
+        return self.pace, self._now_s(clock)
+
     @property
     def waiting(self) -> int:
         """How many requests stand in the line."""

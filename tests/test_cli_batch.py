@@ -12,8 +12,9 @@ import pytest
 from command import Command, Ended
 
 from fanin.batching.journal_file import locked
+from fanin.batching.rates import Rate
 from fanin.batching.standing import Standing
-from fanin.cli.batch_display import Look, duration
+from fanin.cli.batch_display import Look, Watching, duration
 from fanin.cli.batch_report import exit_code
 
 SCRIPT = "yes,yes,no"
@@ -414,7 +415,7 @@ def test_what_calls_wait_for_is_told(run: Command) -> None:
     questions({"question": "Is it?"})
     ended = batch(run, "--runs", "1", to=None, model="!429:30>yes")
     assert ended.code == 0
-    assert "1 in flight, 1 waiting to ask again" in ended.err
+    assert "0 in flight, 1 waiting to ask again" in ended.err
     told = batch(run, "--runs", "1", "-v", to=None, model="!500>yes")
     assert "item 1: " in told.err
     assert "asking again in" in told.err
@@ -422,16 +423,44 @@ def test_what_calls_wait_for_is_told(run: Command) -> None:
 
 def test_a_batch_in_one_line() -> None:
     standing = Standing(
-        *(1100, 1000, 12, 0, 64, (("budget", 1), ("limit", 3))), calls=4000, recalled=1000, cost_usd=0.5
+        *(1100, 1000, 12, 0, 64, (("budget", 1), ("limit", 3))),
+        calls=4000,
+        recalled=1000,
+        cost_usd=0.5,
+        rates=(Rate("a", "m", "requests", 4000, 500.0),),
     )
-    look = Look(standing, 3000.4, 2.0)
+    look = Look(standing, 3000.4, 2.0, (480,))
     assert str(look) == (
-        "1,000 of about 3,000 done (12 failed), 64 in flight, 1 waiting for the budget, 3 waiting for the"
+        "1,000 of about 3,000 done (12 failed), 60 in flight, 1 waiting for the budget, 3 waiting for the"
         " rate limit, 1,000 runs from the journal, US$ 0.5000 (about 1.7503 in all), 2.0 calls/s,"
-        " about 1 h 23 min left"
+        " rpm 480 of 500, about 1 h 23 min left"
     )
     unknown = Look(Standing(cost_usd=None), None, 0.0)
     assert str(unknown) == "0 done, 0 in flight, price unknown, 0.0 calls/min"
+
+
+def test_each_limit_is_shown_with_what_the_last_minute_sent() -> None:
+    shown = [
+        Standing(rates=tuple(Rate(*rate, sent=sent, **more) for rate, sent, more in rates))
+        for rates in (
+            ((("a", "big", "requests"), 0, {"limit": 500.0}),),
+            (
+                (("a", "big", "requests"), 90, {"limit": 500.0}),
+                (("a", "big", "tokens"), 7000, {"limit": 60_000.0}),
+                (("b", "small", "requests"), 10, {"limit": 95.85, "found": True}),
+                (("b", "small", "requests"), 10, {"limit": 14_400.0, "left": 13_982.4}),
+            ),
+        )
+    ]
+    looks = iter([*shown, shown[1], shown[1]])
+    watching = Watching(lambda: next(looks), lambda: None)
+    assert "rpm 0 of 500" in str(watching.look(0.0))
+    assert str(watching.look(30.0)).endswith(
+        "big: rpm 90 of 500, big: tpm 7,000 of 60,000, small: rpm 10 of about 96,"
+        " small: 13,982 of 14,400 requests left"
+    )
+    assert "big: rpm 90 of 500, big: tpm 7,000 of" in str(watching.look(61.0))
+    assert "big: rpm 0 of 500, big: tpm 0 of 60,000" in str(watching.look(95.0))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import attrs
 
 from fanin.analysed import Mode
 from fanin.backend import Backend
-from fanin.batching.calling import ItemConductor
+from fanin.batching.conducting import ItemConductor
 from fanin.batching.items import Item
 from fanin.batching.jobs import Setting
 from fanin.batching.voted import Voting, opened_voting

@@ -11,7 +11,7 @@ import attrs
 
 from fanin.answers import Answer
 from fanin.backend import Backend
-from fanin.batching.calling import ItemConductor
+from fanin.batching.conducting import ItemConductor
 from fanin.batching.items import Item
 from fanin.errors import InputError
 from fanin.policy.pricing import Price, Prices, price_of

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from fanin.backend import Backend
-from fanin.batching.calling import ItemConductor
+from fanin.batching.conducting import ItemConductor
 from fanin.batching.items import Item
 from fanin.batching.jobs import Setting, check_priced
 from fanin.desks import Desks, House

@@ -10,6 +10,7 @@ import attrs
 
 from fanin.backend import Backend, Forwarding
 from fanin.batching.journal import Used
+from fanin.batching.rates import Sent
 from fanin.errors import CallError, FailureKind
 from fanin.policy.budget import PICO, Amount, Limits, Next, Purse, amount, worst_usage
 from fanin.policy.pricing import Price, Prices, price_of
@@ -44,6 +45,8 @@ class Spending:
         """Calls that wait for others to settle."""
         self.unpriced = False
         """Whether a call was made of a model whose price is unknown."""
+        self.sent: dict[tuple[str, str], Sent] = {}
+        """(account, model) -> what this session has sent."""
         self.over: Callable[[], None] = lambda: None
         """Is told when a call found that it never will fit."""
         self._max_tokens = max_tokens
@@ -129,9 +132,12 @@ class Metered(Forwarding):
             raise CallError("budget", "The budget leaves no room for another attempt.", final=True)
         hold.reserved = None
         used: Amount | None = None
+        sent = self._spending.sent.setdefault((self.inner.account, request.model), Sent())
+        sent.calls += 1
         try:
             completion = await self.inner.complete(request)
             used = amount(completion.usage, self._spending.price(request))
+            sent.tokens += 0 if used is None else used.tokens
         except CallError as error:
             if error.kind in UNPAID:
                 used = Amount(1)

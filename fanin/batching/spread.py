@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
-from fanin.batching.calling import Calls, ItemConductor
+from fanin.batching.calling import Calls
+from fanin.batching.conducting import ItemConductor
 from fanin.batching.items import BadItem, Item
 from fanin.batching.rows import Row
 from fanin.batching.source import Source, Taken

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from fanin.batching.rates import Rate
 from fanin.values import Usage
 
 NOTHING_USED = Usage(0, 0)
@@ -40,9 +41,16 @@ class Standing:
     cost_usd: float | None = None
     """US dollars that the calls of this session cost, lost ones at their worst; None where a price is
     unknown."""
+    rates: tuple[Rate, ...] = ()
+    """What is known of the limits of the models that are asked, by model; empty where nothing is paced."""
     maybe_twice: int = 0
     """Calls of earlier sessions that may have been paid for and were lost before they were answered."""
     ended: Ended | None = None
     """What ended the asking; None while it goes on."""
     why: str = ""
     """The same in one sentence for people, where there is more to say."""
+
+    @property
+    def asked(self) -> int:
+        """Calls that were sent and are not answered yet."""
+        return self.in_flight - sum(calls for why, calls in self.waiting if why != "prefix")

@@ -11,7 +11,7 @@ import attrs
 
 from fanin.answers.text import Text
 from fanin.backend import Backend
-from fanin.batching.calling import ItemConductor
+from fanin.batching.conducting import ItemConductor
 from fanin.batching.items import Item
 from fanin.batching.jobs import Asking, Setting, check_priced
 from fanin.ensemble import Stopping, hold_vote

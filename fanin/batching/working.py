@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import anyio
 
-from fanin.batching.calling import Calls, ItemConductor
+from fanin.batching.calling import Calls
+from fanin.batching.conducting import ItemConductor
 from fanin.batching.interrupts import BatchInterrupt
 from fanin.batching.items import BadItem, Item
 from fanin.batching.jobs import ItemJob
@@ -130,6 +131,7 @@ class Working:
             recalled=calls.recalled,
             usage=calls.usage,
             cost_usd=calls.spending.cost_usd,
+            rates=calls.rates,
             maybe_twice=0 if calls.journal is None else calls.journal.maybe_twice,
             ended=calls.ended,
             why=calls.why,

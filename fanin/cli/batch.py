@@ -260,8 +260,8 @@ async def _asked(
     async with asking as rows:
 
         def drain() -> None:
+            waited = rows.standing.asked
             interrupt.drain()
-            waited = rows.standing.in_flight
             shown.tell(f"stopping: {waited} calls in flight are waited for (Ctrl-C again cuts them)")
 
         def stop() -> None:

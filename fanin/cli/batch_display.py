@@ -11,11 +11,12 @@ import anyio
 import attrs
 
 from fanin.cli.progress import say
-from fanin.show import count
+from fanin.show import count, one_line
 
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from fanin.batching.rates import Rate
     from fanin.batching.standing import Standing
 
 _EVERY_S = 5.0
@@ -30,6 +31,9 @@ _WHY = {
 }
 
 
+_A_MINUTE = {"requests": "rpm", "tokens": "tpm"}
+
+
 @attrs.frozen
 class Look:
     """A batch as it was at one moment, with what is to be expected of it."""
@@ -40,6 +44,8 @@ class Look:
     """How many rows there will be, about; None where that cannot be told."""
     calls_per_s: float
     """Calls that were answered in a second, lately."""
+    last_minute: tuple[int, ...] = ()
+    """Of each of the standing's rates, what was sent in the last minute."""
 
     @property
     def left(self) -> float | None:
@@ -73,7 +79,7 @@ class Look:
         parts = [f"{standing.done:,}{total} done"]
         if standing.failed:
             parts[0] += f" ({standing.failed:,} failed)"
-        parts.append(f"{standing.in_flight} in flight")
+        parts.append(f"{standing.asked} in flight")
         parts += [f"{calls} waiting {_WHY[why]}" for why, calls in standing.waiting]
         if standing.recalled:
             parts.append(f"{count(standing.recalled, 'run')} from the journal")
@@ -81,9 +87,23 @@ class Look:
         if self.cost_in_all is not None and standing.cost_usd:
             parts[-1] += f" (about {self.cost_in_all:.4f} in all)"
         parts.append(_rate(self.calls_per_s))
+        parts += self._against_limits()
         if self.seconds_left is not None:
             parts.append(f"about {duration(self.seconds_left)} left")
         return ", ".join(parts)
+
+    def _against_limits(self) -> list[str]:
+        """The rate of each limit beside it, with the model's name where there are several."""
+        rates = self.standing.rates
+        several = len({rate.model for rate in rates}) > 1
+        shown = []
+        for rate, sent in zip(rates, self.last_minute, strict=True):
+            about = "about " if rate.found else ""
+            told = f"{_A_MINUTE[rate.unit]} {sent:,} of {about}{rate.limit:,.0f}"
+            if rate.left is not None:
+                told = f"{rate.left:,.0f} of {rate.limit:,.0f} {rate.unit} left"
+            shown.append(f"{one_line(rate.model, 40)}: {told}" if several else told)
+        return shown
 
 
 def money(cost_usd: float | None) -> str:
@@ -113,16 +133,28 @@ class Watching:
         self._standing = standing
         self._share = share
         self._seen: deque[tuple[float, int]] = deque()
+        self._sent: dict[tuple[str, ...], deque[tuple[float, int]]] = {}
 
     def look(self, now_s: float) -> Look:
         """How it stands at that time of the event loop's clock."""
         standing, share = self._standing(), self._share()
-        self._seen.append((now_s, standing.calls))
-        while len(self._seen) > 2 and now_s - self._seen[0][0] > _WINDOW_S:
-            self._seen.popleft()
-        since_s, before = self._seen[0]
-        rate = (standing.calls - before) / (now_s - since_s) if now_s > since_s else 0.0
-        return Look(standing, standing.read / share if share else None, rate)
+        since_s, before = _noted(self._seen, now_s, standing.calls)
+        calls_per_s = (standing.calls - before) / (now_s - since_s) if now_s > since_s else 0.0
+        last_minute = tuple([self._last_minute(rate, now_s) for rate in standing.rates])
+        return Look(standing, standing.read / share if share else None, calls_per_s, last_minute)
+
+    def _last_minute(self, rate: Rate, now_s: float) -> int:
+        # What was sent before the limit was known was sent since the beginning.
+        seen = self._sent.setdefault((rate.account, rate.model, rate.unit), deque([(self._seen[0][0], 0)]))
+        return rate.sent - _noted(seen, now_s, rate.sent)[1]
+
+
+def _noted(seen: deque[tuple[float, int]], now_s: float, count: int) -> tuple[float, int]:
+    """Notes a count; (when, count) of the last look that was a minute ago, or of the first one."""
+    seen.append((now_s, count))
+    while len(seen) > 2 and now_s - seen[1][0] >= _WINDOW_S:
+        seen.popleft()
+    return seen[0]
 
 
 class Display(Protocol):
