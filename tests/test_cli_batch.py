@@ -214,6 +214,18 @@ BAD_INPUT = [
     (("some.txt", "-o", "link"), "the rows would be written over the questions"),
     (("some.txt", "-o", "."), ".: it is a directory"),
     (("some.txt", "-o", "no/such/folder"), "there is no folder no/such"),
+    (("array.json",), "the questions are one JSON array, and JSON Lines are wanted"),
+    (("array.json", "--input-format", "auto"), "jq -c '.[]' makes them of it"),
+    (("some.txt", "-o", "x", "--journal", "."), "it is a directory"),
+    (("some.txt", "-o", "x", "--journal", ""), "it is a directory"),
+    (("some.txt", "-o", "x", "--journal", "some.txt", "--overwrite"), "the journal would be written over"),
+    (("some.txt", "-o", "x", "--journal", "link", "--resume"), "the journal would be written over"),
+    (("some.txt", "--journal", "some.txt", "--overwrite"), "the journal would be written over"),
+    (("x.journal", "-o", "x", "--input-format", "lines", "--overwrite"), "the journal would be written over"),
+    (
+        ("some.txt", "-o", "x", "--journal", "table.csv", "--overwrite"),
+        "it is no journal, so it is not removed",
+    ),
     (("some.txt", "-o", "x", "--journal", "./x"), "the rows and the journal cannot be one file"),
     (("some.txt", "-o", "x", "--resume", "--overwrite"), "exclude one another"),
     (("some.txt", "--ordered", "--budget-runs", "9"), "--budget-runs must be left out with ordered rows"),
@@ -235,6 +247,8 @@ def test_bad_input_is_exit_2_and_makes_nothing(run: Command, words: tuple[str, .
     Path("empty.jsonl").touch()
     Path("table.csv").write_text("a,b\n1,2\n")
     Path("some.txt").write_text("Is it?\n")
+    Path("x.journal").write_text("Is it?\n")
+    Path("array.json").write_text('\n[\n {"question": "Is it?"},\n {"question": "Was it?"}\n]\n')
     Path("link").symlink_to("some.txt")
     before = {path.name for path in Path().iterdir()}
     ended = run("batch", words[0], "--backend", "fake", *words[1:])
@@ -287,6 +301,7 @@ def test_a_spent_budget_is_exit_6_and_says_how_to_go_on(run: Command) -> None:
     ended = batch(run, "--max-calls", "7", "-j", "1", "--ordered")
     assert ended.code == 6
     assert "the budget is spent" in ended.err
+    assert "raise the cap first" in ended.err
     [line] = [line for line in ended.err.splitlines() if "to go on: " in line]
     words = shlex.split(line.partition("to go on: ")[2])
     assert words[0] == "fanin"

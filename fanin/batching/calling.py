@@ -69,7 +69,9 @@ class Calls:
         self._unsent: set[anyio.CancelScope] = set()
         self._slots = anyio.Semaphore(jobs, fast_acquire=True)
         self._warm: OrderedDict[Hashable, anyio.Event] | None = OrderedDict() if warm_prefix else None
-        spending.over = lambda: self.end("budget", "The budget leaves no room for another call.")
+        spending.over = lambda: self.end(
+            "budget", "The budget leaves no room for another call: a larger one goes on."
+        )
 
     @property
     def warms(self) -> bool:

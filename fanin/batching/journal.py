@@ -29,7 +29,16 @@ import anyio.from_thread
 import anyio.to_thread
 import attrs
 
-from fanin.batching.journal_file import checked, indexed, last_of, locked, prepare, told, version_of
+from fanin.batching.journal_file import (
+    checked,
+    indexed,
+    is_journal,
+    last_of,
+    locked,
+    prepare,
+    told,
+    version_of,
+)
 from fanin.errors import JournalError
 
 _INSERT = {
@@ -309,7 +318,14 @@ def read_journal(path: Path) -> Iterator[Journal]:
 
 
 def erase_journal(path: Path) -> None:
-    """Removes the journal of that path, if there is one. Raises JournalError where it is in use."""
+    """Removes the journal of that path, if there is one; a damaged one too.
+
+    Raises JournalError where it is in use, and where what is there is something else.
+    """
+    if path.is_file() and not is_journal(path):
+        raise JournalError(
+            str(path), "it is no journal, so it is not removed", mend="Name another --journal."
+        )
     with locked(path):
         for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
             path.with_name(name).unlink(missing_ok=True)

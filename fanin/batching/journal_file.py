@@ -40,6 +40,8 @@ def locked(path: Path) -> Iterator[None]:
     The system gives it back when the process ends, however it ends. Raises JournalError where another
     process has it, or the file beside it cannot be made.
     """
+    if not path.name or path.is_dir():
+        raise JournalError(str(path), "it is a directory", mend="Name the file that the journal is to be.")
     beside = path.with_name(f"{path.name}.lock")
     try:
         held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,6 +65,22 @@ def _lock(held: int, path: Path) -> None:
         raise JournalError(
             str(path), "another process is using it", mend="Wait for it, or write to another file."
         ) from error
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file is one of ours by its header, or holds nothing.
+
+    Format: https://sqlite.org/fileformat2.html, "The Database Header": the application id is at offset 68.
+    Raises JournalError where it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(72)
+    except OSError as error:
+        raise JournalError(str(path), f"it cannot be read: {error.strerror}") from error
+    return not header or (
+        header.startswith(b"SQLite format 3\0") and header[68:] == APPLICATION_ID.to_bytes(4, "big")
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ what is wrong with the input as a whole raises before the first item.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -42,6 +43,10 @@ def format_of(path: str) -> InputFormat:
     return _BY_SUFFIX.get(name.suffix.lower(), "auto")
 
 
+_JSON = re.compile(r"\s*(\{|\[\s*(\{|$))")
+"""How a first line of JSON begins: an object, or an array of them."""
+
+
 class Reader:
     """Makes items of a stream of bytes, the same ones however it is cut."""
 
@@ -56,6 +61,7 @@ class Reader:
         """The last line that was looked at."""
         self._lines = Lines()
         self._format = written
+        self._begun = False
         self._table = _Table(column)
         self._ids = None if allow_duplicates else Fingerprints()
 
@@ -65,7 +71,8 @@ class Reader:
         return min(1.0, self._lines.share)
 
     def feed(self, data: bytes) -> Iterator[Item | BadItem]:
-        """The items that end in this piece. Raises FaninError for a table without that column."""
+        """The items that end in this piece. Raises FaninError for a table without that column, and for one
+        JSON array."""
         for line in self._lines.feed(data):
             yield from self._items(line)
 
@@ -85,7 +92,13 @@ class Reader:
             yield BadItem(line.number, None, line.problem)
         elif line.text.strip():
             if self._format == "auto":
-                self._format = "jsonl" if line.text.lstrip().startswith("{") else "lines"
+                self._format = "jsonl" if _JSON.match(line.text) else "lines"
+            if self._format == "jsonl" and not self._begun and line.text.lstrip().startswith("["):
+                raise FaninError(
+                    "the questions are one JSON array, and JSON Lines are wanted: one object a line",
+                    mend="jq -c '.[]' makes them of it.",
+                )
+            self._begun = True
             if self._format == "lines":
                 yield Item(line.number, None, line.text.strip())
             else:

@@ -70,6 +70,7 @@ def files_of(options: dict[str, Any], inflow: Inflow) -> Files:
             raise click.UsageError("--format parquet needs a file: -o FILE")
         if anew and journal is None:
             raise click.UsageError("there is nothing to resume or overwrite: name a file (-o) or a --journal")
+        _check_journal(journal, inflow)
         return Files(output, written, journal, anew, streams=True)
     if is_same_file(output, inflow):
         raise FaninError(
@@ -79,8 +80,17 @@ def files_of(options: dict[str, Any], inflow: Inflow) -> Files:
     if journal is not None and Path(output).resolve() == journal.resolve():
         raise FaninError(f"{output}: the rows and the journal cannot be one file")
     files = Files(output, written, journal or _beside(output), anew, streams=False)
+    _check_journal(files.journal, inflow)
     _check_kept(Path(output), files, options)
     return files
+
+
+def _check_journal(journal: Path | None, inflow: Inflow) -> None:
+    from fanin.batching.inflow import is_same_file
+
+    if journal is not None and is_same_file(str(journal), inflow):
+        problem = f"{journal}: the journal would be written over the questions"
+        raise FaninError(problem, mend="Name another --journal.")
 
 
 def _is_stream(output: str) -> bool:

@@ -71,6 +71,8 @@ class Report:
             return
         if standing.why:
             say(one_line(standing.why, 400))
+        if standing.ended == "budget" and again is not None:
+            say("raise the cap first: it counts what was spent already")
         if again is None:
             say("nothing was kept: a batch without a journal cannot be resumed")
         else:

@@ -5,27 +5,31 @@ of its own, sizes interleaved and the best of the rounds: runs a second, CPU a r
 smaller size, and the most memory the process took.
 
 Second table: calls a second at 64 in flight to the server of `server.py`, one call a question: a batch with
-its journal, a bare gather over httpx2, litellm, and langchain's `abatch` where it is installed. Every client
-and the server are processes of their own, one client at a time.
+its journal, a bare gather over httpx2, litellm, and langchain's `abatch`. That has an environment of its own,
+made at the first time; where it cannot be, the row is left out and why is said. Every client and the server
+are processes of their own, one client at a time; what a client imports and opens first is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 from calls import installed, process, told
-from clients import PROMPT, litellm_itself, raw_httpx2
+from clients import PROMPT, Call, litellm_itself, raw_httpx2
 
 from fanin.answers import Choice
 from fanin.batching.items import Item
@@ -51,73 +55,103 @@ async def on_the_fake(count: int, journal: Path) -> None:
     assert rows.standing.calls == RUNS * count
 
 
-async def fanin_batch(url: str, count: int) -> None:
+Go = Callable[[int], Awaitable[object]]
+"""Makes that many calls."""
+
+
+async def fanin_batch(url: str) -> Go:
     """A batch with its journal, one run a question."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = {"backend": "openai", "base_url": f"{url}/v1", "model": "m", "runs": 1, "jobs": JOBS}
-        items = (Item(number, number, PROMPT) for number in range(1, count + 1))
-        answer = Choice(("whale", "shark", "tuna"))
-        async with batch(items, answer=answer, journal=Path(folder, "j"), **options) as rows:
-            async for row in rows:
-                assert row.object is not None
-                assert row.object["answer"] == "whale"
-        assert rows.standing.calls == count
+    from fanin_backends import openai  # noqa: F401 - loaded before it is measured
+
+    async def go(count: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            options = {"backend": "openai", "base_url": f"{url}/v1", "model": "m", "runs": 1, "jobs": JOBS}
+            items = (Item(number, number, PROMPT) for number in range(1, count + 1))
+            answer = Choice(("whale", "shark", "tuna"))
+            async with batch(items, answer=answer, journal=Path(folder, "j"), **options) as rows:
+                async for row in rows:
+                    assert row.object is not None
+                    assert row.object["answer"] == "whale"
+            assert rows.standing.calls == count
+
+    return go
 
 
-async def gathered(call: Callable[[int], Awaitable[str]], count: int) -> None:
-    """That many calls, each worker one after the other."""
-    indexes = iter(range(count))
+def gathering(opened: Callable[[str], Awaitable[Call]]) -> Callable[[str], Awaitable[Go]]:
+    """A bare gather of a client's calls, each worker one after the other."""
 
-    async def one_after_the_other() -> None:
-        for index in indexes:
-            assert (await call(index)).endswith("whale")
+    async def ready(url: str) -> Go:
+        call = await opened(url)
 
-    await asyncio.gather(*(one_after_the_other() for _ in range(JOBS)))
+        async def go(count: int) -> None:
+            indexes = iter(range(count))
 
+            async def one_after_the_other() -> None:
+                for index in indexes:
+                    assert (await call(index)).endswith("whale")
 
-async def bare_gather(url: str, count: int) -> None:
-    """What anything on httpx2 pays at least."""
-    await gathered(await raw_httpx2(url), count)
+            await asyncio.gather(*(one_after_the_other() for _ in range(JOBS)))
 
+        return go
 
-async def litellm_gather(url: str, count: int) -> None:
-    """litellm as its users call it."""
-    await gathered(await litellm_itself(url), count)
-
-
-async def langchain_abatch(url: str, count: int) -> None:
-    """langchain's own batch."""
-    from langchain_openai import ChatOpenAI
-
-    model = ChatOpenAI(model="m", base_url=f"{url}/v1", api_key="k", max_retries=0, max_tokens=2048)
-    replies = await model.abatch([PROMPT] * count, config={"max_concurrency": JOBS})
-    assert all(reply.content.endswith("whale") for reply in replies)
+    return ready
 
 
-PEERS = {
+PEERS: dict[str, tuple[Callable[[str], Awaitable[Go]], str | None]] = {
     "fanin batch": (fanin_batch, None),
-    "httpx2 gather": (bare_gather, None),
-    "litellm": (litellm_gather, "litellm"),
-    "langchain abatch": (langchain_abatch, "langchain-openai"),
+    "httpx2 gather": (gathering(raw_httpx2), None),
+    "litellm": (gathering(litellm_itself), "litellm"),
 }
+LANGCHAIN = "langchain abatch"
+PINNED = ("langchain-openai==1.7.3", "langchain-core==1.7.2")
 
 
 def worker(name: str, count: int, port: str) -> None:
     """One measurement in this process, printed as JSON."""
-    with tempfile.TemporaryDirectory() as folder:
+
+    async def run(folder: str) -> tuple[float, float]:
         if name == "fake":
-            job = on_the_fake(count, Path(folder, "out.journal"))
+            journal = Path(folder, "out.journal")
+            go: Go = functools.partial(on_the_fake, journal=journal)
         else:
-            job = PEERS[name][0](f"http://127.0.0.1:{port}", count)
+            go = await PEERS[name][0](f"http://127.0.0.1:{port}")
         wall_s, cpu_s = time.perf_counter(), time.process_time()
-        asyncio.run(job)
-        wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+        await go(count)
+        return time.perf_counter() - wall_s, time.process_time() - cpu_s
+
+    with tempfile.TemporaryDirectory() as folder:
+        wall_s, cpu_s = asyncio.run(run(folder))
     print(json.dumps([wall_s, cpu_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
-def measured(name: str, count: int, port: str = "0") -> list[float]:
+def langchain() -> str | None:
+    """The Python of langchain's environment, made where there is none; None, and why, where it cannot be."""
+    folder = Path(sys.prefix, "bench-langchain")
+    python = folder / "bin" / "python"
+    made_for, wanted = folder / "made-for", " ".join(PINNED)
+    if made_for.is_file() and made_for.read_text() == wanted:
+        return str(python)
+    print(f"Installing {wanted} ...", file=sys.stderr)
+    uv = shutil.which("uv")
+    pip = [uv, "pip", "install", "--python", str(python)] if uv else [str(python), "-m", "pip", "install"]
+    try:
+        venv.create(folder, clear=True, with_pip=uv is None)
+        subprocess.run([*pip, "--quiet", *PINNED], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+        print(f"left out: {LANGCHAIN}, which cannot be installed ({said[-1] if said else 'no reason'})")
+        return None
+    made_for.write_text(wanted)
+    return str(python)
+
+
+def measured(name: str, count: int, port: str = "0", python: str | None = None) -> list[float]:
     """[wall s, CPU s, most memory in MB] of one measurement in a process of its own."""
     arguments = [sys.executable, str(HERE), "--worker", name, "--questions", str(count), "--port", port]
+    if name == LANGCHAIN:
+        server = f"http://127.0.0.1:{port}"
+        script = str(HERE.with_name("langchain_batch.py"))
+        arguments = [str(python), script, server, str(count), str(JOBS), PROMPT]
     environment = {"PATH": "", "OPENAI_API_KEY": "k", "FANIN_SHARED_PACE": "0", "HOME": tempfile.gettempdir()}
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
@@ -149,12 +183,15 @@ def by_size(most: int, rounds: int) -> None:
 def beside_peers(count: int, rounds: int) -> None:
     """The second table."""
     names = [name for name, (_, package) in PEERS.items() if installed(package)]
+    python = langchain()
+    if python is not None:
+        names.append(LANGCHAIN)
     best = dict.fromkeys(names, [float("inf")] * 3)
     with process(str(HERE.with_name("server.py")), "--no-limits") as server:
         port = told(server).strip()
         for _ in range(rounds):
             for name in names:
-                best[name] = list(map(min, best[name], measured(name, count, port)))
+                best[name] = list(map(min, best[name], measured(name, count, port, python)))
     print(f"\n{'at 64 in flight':18}{'calls/s':>9}{'us CPU/call':>13}{'MB':>6}")
     for name in names:
         wall_s, cpu_s, megabytes = best[name]
@@ -182,7 +219,7 @@ def main() -> None:
     if options.worker:
         worker(options.worker, options.questions, options.port)
         return
-    packages = [name for name in ("anyio", "httpx2", "litellm", "langchain-openai") if installed(name)]
+    packages = [name for name in ("anyio", "httpx2", "litellm") if installed(name)]
     print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages))
     by_size(options.questions, options.rounds)
     beside_peers(options.calls, options.rounds)
