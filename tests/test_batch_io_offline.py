@@ -213,6 +213,7 @@ def test_bad_input_is_told(run: Command) -> None:
     questions()
     Path("some.txt").write_text("Is it?\n\nWas it?\n")
     Path("nothing.jsonl").write_text("{}\nnonsense\n")
+    assert run("export", "some.txt", "-o", "asked.jsonl").code == 0
     Path("mixed.jsonl").write_text('{"question": "Is it?"}\n{"question": 5}\n')
     for words, code, says in [
         (("export", "-", "-o", "x"), 2, "the questions have to be a file"),
@@ -227,6 +228,7 @@ def test_bad_input_is_told(run: Command) -> None:
         (("export", "some.txt", "-o", "x", "--runs", "0"), 2, "--runs must be a whole number"),
         (("export", "mixed.jsonl", "-o", "x"), 1, "line 2: its question must be a text"),
         (("import", "some.txt", "nothing.jsonl"), 2, "there is no answer of a batch API"),
+        (("import", "some.txt", "asked.jsonl"), 2, "there is no answer of a batch API"),
         (("import", "some.txt", "missing.jsonl"), 2, "missing.jsonl: it cannot be read: No such file"),
         (("import", "some.txt", "."), 2, ".: it cannot be read: Is a directory"),
         (("import", "some.txt"), 2, "Missing argument 'ANSWERS...'"),

@@ -141,7 +141,7 @@ def answered(line: str) -> Answered | None:
         response, error = found.get("response"), found.get("error")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not found.keys() & {"response", "error"}:
         return None
     if isinstance(response, dict) and isinstance(response.get("status_code"), int):
         return Answered(name, response["status_code"], json.dumps(response.get("body")).encode("ascii"))

@@ -123,6 +123,7 @@ class Metered(Forwarding):
     def __init__(self, inner: Backend, spending: Spending) -> None:
         super().__init__(inner)
         self._spending = spending
+        self._sent: dict[str, Sent] = {}
 
     async def complete(self, request: Request) -> Completion:
         """One call. Raises CallError of kind `budget` where a repeated one finds no room."""
@@ -132,7 +133,7 @@ class Metered(Forwarding):
             raise CallError("budget", "The budget leaves no room for another attempt.", final=True)
         hold.reserved = None
         used: Amount | None = None
-        sent = self._spending.sent.setdefault((self.inner.account, request.model), Sent())
+        sent = self._sent.get(request.model) or self._counted(request.model)
         sent.calls += 1
         try:
             completion = await self.inner.complete(request)
@@ -146,3 +147,9 @@ class Metered(Forwarding):
             # Of a call that was cut short nobody knows what it cost.
             self._spending.settle(held, held if used is None else used)
         return completion
+
+    def _counted(self, model: str) -> Sent:
+        """Where calls of that model are counted, with those that others make of it."""
+        sent = self._spending.sent.setdefault((self.inner.account, model), Sent())
+        self._sent[model] = sent
+        return sent
