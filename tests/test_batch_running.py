@@ -367,6 +367,17 @@ def test_the_same_fatal_error_again_and_again_ends_the_batch(loop: str) -> None:
     assert all(row.failed and row.object is not None for row in ended.rows)
 
 
+@pytest.mark.parametrize("answered", [0, 1])
+def test_a_server_that_was_never_reached_ends_the_batch(answered: int) -> None:
+    def reply(request: Request) -> Reply:
+        return "yes" if len(backend.sent) <= answered else CallError("connection", "Cannot connect.")
+
+    backend = Scripted(reply, limited=False)
+    ended = done(items(40), backend, jobs=2, runs=1, retries=0, identical_errors=6)
+    assert ended.standing.ended == ("all" if answered else "circuit")
+    assert len(ended.rows) == 40 if answered else len(ended.rows) <= 8
+
+
 def test_errors_between_answers_are_failed_rows_and_no_end() -> None:
     def reply(request: Request) -> Reply:
         if odd(request) == "no":

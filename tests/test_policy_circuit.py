@@ -44,6 +44,12 @@ def test_an_error_that_may_pass_is_none(kind: str) -> None:
     assert fatal_error([failure(kind, "down")]) is None
 
 
+def test_a_server_that_was_never_reached_is_not_there() -> None:
+    assert fatal_error([failure("connection", "no route")], reached=False) == "no route"
+    assert fatal_error([failure("server", "down")], reached=False) is None
+    assert fatal_error([], reached=False) is None
+
+
 def test_no_failures_are_no_error() -> None:
     assert fatal_error([]) is None
 

@@ -99,7 +99,7 @@ async def batch(
     - `warm_prefix`: the first call of each context (of each question, where there is none) is answered
       before others with the same are made, so that a provider's prompt cache serves these.
     - `identical_errors`: so many rows after one another that fail for the same fatal error (the key, the
-      model) end the batch.
+      model, a server that was never reached) end the batch.
     - `job` is what is done for one item: `AnalysisJob`, `PanelJob`, or a function of one's own. Left out, a
       vote, by the other parameters, which are those of `fanin.vote`; an item may set some for itself.
     - `engine` makes the calls elsewhere, as `fanin.batching.engines.on_ray.RayEngine` does on a cluster: the

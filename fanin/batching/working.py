@@ -110,7 +110,8 @@ class Working:
         refused = {failure.kind for failure in failures} == {"auth"}
         self._keys_refused += row.failed and refused
         whole = answered and not row.partial
-        self._circuit = self._circuit.after(None if whole else fatal_error(failures))
+        reached = bool(self._calls.answered)
+        self._circuit = self._circuit.after(None if whole else fatal_error(failures, reached=reached))
         if self._circuit.open:
             self._calls.end(
                 "circuit",

@@ -1,7 +1,8 @@
 """When a job of many parts has to give up as a whole: every part fails for the same reason.
 
 A refused key or a model that does not exist fails a million rows as surely as twenty. A row that was
-answered, or one that failed for another reason, starts the count again.
+answered, or one that failed for another reason, starts the count again. A connection that fails may come
+back, but one that has never been there is a server that is not there.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ _FATAL = ("auth", "bad_request", "quota")
 """Kinds of failure that asking again does not mend."""
 
 
-def fatal_error(failures: Iterable[Failure]) -> str | None:
-    """The one fatal error that all these failures share; None where there is none or more than one."""
-    errors = {failure.message if failure.kind in _FATAL else None for failure in failures}
+def fatal_error(failures: Iterable[Failure], *, reached: bool = True) -> str | None:
+    """The one fatal error that all these failures share; None where there is none or more than one.
+
+    `reached`: whether anybody was ever reached; until then a failed connection is fatal too.
+    """
+    fatal = _FATAL if reached else (*_FATAL, "connection")
+    errors = {failure.message if failure.kind in fatal else None for failure in failures}
     return errors.pop() if len(errors) == 1 else None
 
 
