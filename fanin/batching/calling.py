@@ -18,6 +18,7 @@ from fanin.batching.noting import Notes
 from fanin.batching.rates import Rate, Sent, rates_of
 from fanin.batching.spending import Metered, Spending
 from fanin.batching.standing import Ended
+from fanin.batching.turns import Turns
 from fanin.clock import BoundClock, Clock
 from fanin.policy.budget import worst_usage
 from fanin.terms import Terms
@@ -61,6 +62,7 @@ class Calls:
         self.ended: Ended | None = None
         self.why = ""
         self.on_end: Callable[[], None] = lambda: None
+        self._turns: dict[str, Turns] = {}
         self.limiters: dict[tuple[str, str], Limiter] = {}
         """(account, model) -> what holds its pace."""
         self.waiting = {"limit": 0, "retry": 0, "prefix": 0}
@@ -92,6 +94,11 @@ class Calls:
     def usage(self) -> Usage:
         """Tokens of the runs that were answered by a call; None where one is unknown."""
         return Usage(self._read, self._written)
+
+    @property
+    def awaiting_turns(self) -> int:
+        """Calls that wait for those of another model."""
+        return sum(turns.waiting for turns in self._turns.values())
 
     @property
     def rates(self) -> tuple[Rate, ...]:
@@ -128,6 +135,12 @@ class Calls:
             yield
         finally:
             self._unsent.discard(scope)
+
+    def turns_at(self, backend: Backend) -> Turns | None:
+        """The turns of the models at a server that loads one in the place of another; None at others."""
+        if backend.capabilities.at_once is None:
+            return None
+        return self._turns.setdefault(backend.account, Turns())
 
     async def enter(self) -> bool:
         """Takes a slot; False, and none is taken, where nothing new is asked."""

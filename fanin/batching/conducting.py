@@ -71,6 +71,7 @@ class ItemConductor(Conductor):
         self._noted_at = 0
         self._place = place_of(item, name_of(asked), occurrence) if calls.journal is not None else ""
         self._prefix = item.question if item.context is None else item.context
+        self._turns = calls.turns_at(asked)
         self._repeats: dict[bytes, int] = {}
         self._waits: dict[int, str] = {}
 
@@ -139,16 +140,25 @@ class ItemConductor(Conductor):
             return self._read(lambda text: read_back(text, request.index), kept)
         warming = await calls.first_of((request.model, self._prefix)) if calls.warms else None
         try:
-            if not await calls.enter():
-                self.came.cut = True
-                return None
+            if self._turns is None:
+                return await self._in_a_slot(request, key)
+            await self._turns.take(request.model)
             try:
-                return await self._called(request, key)
+                return await self._in_a_slot(request, key)
             finally:
-                calls.leave()
+                self._turns.leave()
         finally:
             if warming is not None:
                 warming.set()
+
+    async def _in_a_slot(self, request: Request, key: bytes) -> Outcome | None:
+        if not await self._calls.enter():
+            self.came.cut = True
+            return None
+        try:
+            return await self._called(request, key)
+        finally:
+            self._calls.leave()
 
     async def use_tools(
         self, index: int, calls: Sequence[ToolCall], tools: Sequence[Tool], limits: ToolLimits

@@ -31,7 +31,8 @@ class Standing:
     in_flight: int = 0
     """Calls that hold one of the slots; one that waits for a limit or a retry holds it too."""
     waiting: tuple[tuple[str, int], ...] = ()
-    """(why, calls that wait): `limit`, `retry`, `budget` or `prefix`; what nobody waits for is left out."""
+    """(why, calls that wait): `limit`, `retry`, `budget`, `prefix` or `turn` (another model's); what nobody
+    waits for is left out."""
     calls: int = 0
     """Runs that were answered by a call of this session."""
     recalled: int = 0
@@ -53,4 +54,4 @@ class Standing:
     @property
     def asked(self) -> int:
         """Calls that were sent and are not answered yet."""
-        return self.in_flight - sum(calls for why, calls in self.waiting if why != "prefix")
+        return self.in_flight - sum(calls for why, calls in self.waiting if why not in ("prefix", "turn"))

@@ -120,7 +120,7 @@ class Working:
 
     def _standing(self) -> Standing:
         calls = self._calls
-        waiting = {**calls.waiting, "budget": calls.spending.waiting}
+        waiting = {**calls.waiting, "budget": calls.spending.waiting, "turn": calls.awaiting_turns}
         return Standing(
             read=self._source.read,
             done=self._done,

@@ -28,6 +28,7 @@ _WHY = {
     "retry": "to ask again",
     "budget": "for the budget",
     "prefix": "for the first call of their prefix",
+    "turn": "for another model's calls",
 }
 
 
