@@ -7,6 +7,7 @@ import os
 import resource
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,48 @@ def test_a_full_disk_under_standard_output_is_exit_1(folder: Path) -> None:
         )
     assert ended.returncode == 1
     assert ended.stderr == b"fanin: standard output cannot be written: No space left on device\n"
+
+
+PANEL = """
+backend = "fake"
+[[agents]]
+name = "Ann"
+model = "Ann's words@0.02"
+system = "You are Ann."
+[[agents]]
+name = "Bob"
+model = "Bob's words@0.03"
+system = "You are Bob."
+[aggregator]
+model = "the report@0.01"
+system = "Aggregate."
+"""
+
+
+def test_panels_that_are_killed_are_gone_on_with_and_no_call_is_made_again(folder: Path) -> None:
+    (folder / "panel.toml").write_text(PANEL)
+    words = (*FANIN, "batch", "questions.jsonl", "--panel", "panel.toml", "-o", "rows.jsonl", "--resume")
+    words = (*words, "-j", "20")
+    for answers in (30, 60, 90):
+        process = subprocess.Popen(
+            (*words, "-v"), cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        told(process, b"answered", answers)
+        process.kill()
+        process.communicate()
+    with sqlite3.connect(folder / "rows.jsonl.journal") as journal:
+        assert journal.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        [kept] = journal.execute("SELECT count(*) FROM calls").fetchone()
+    journal.close()
+    assert kept >= 180 - 3 * 20, "what was told to be answered is kept, but for calls in flight"
+    ended = subprocess.run(words, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert ended.returncode == 0
+    assert f"{900 - kept} runs answered and {kept} from the journal".encode() in ended.stderr
+    assert sorted(rows(folder)) == list(range(300))
+    with sqlite3.connect(folder / "rows.jsonl.journal") as journal:
+        calls = journal.execute("SELECT count(*), count(DISTINCT key) FROM calls").fetchone()
+    journal.close()
+    assert calls == (900, 900)
 
 
 def test_the_help_loads_click_alone() -> None:

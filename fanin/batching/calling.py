@@ -71,9 +71,7 @@ class Calls:
         self._unsent: set[anyio.CancelScope] = set()
         self._slots = anyio.Semaphore(jobs, fast_acquire=True)
         self._warm: OrderedDict[Hashable, anyio.Event] | None = OrderedDict() if warm_prefix else None
-        spending.over = lambda: self.end(
-            "budget", "The budget leaves no room for another call: a larger one goes on."
-        )
+        spending.over = lambda: self.end("budget", "The budget leaves no room for another call.")
 
     @property
     def warms(self) -> bool:
