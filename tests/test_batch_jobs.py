@@ -26,6 +26,7 @@ from fanin.batching import BatchInterrupt, Item, Limits, Row, Standing
 from fanin.batching.analysing import AnalysisJob
 from fanin.batching.engines.on_ray import RayEngine
 from fanin.batching.jobs import BatchJob
+from fanin.batching.journal import read_journal
 from fanin.batching.panelling import PanelJob
 from fanin.batching.runner import batch
 from fanin.errors import FaninError, InputError
@@ -159,7 +160,7 @@ def ended_by(interrupt: BatchInterrupt, how: str, answers: int) -> Callable[[int
 
 
 @pytest.mark.parametrize("name", JOBS)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_stopped_anywhere_and_resumed_nothing_is_asked_twice(name: str, data: st.DataObject) -> None:
     job, reply = JOBS[name]
@@ -195,6 +196,8 @@ def test_what_a_tool_gave_is_kept_too(tmp_path: Path) -> None:
     assert objects(again) == objects(first)
     assert (standing.calls, standing.recalled) == (0, 16)
     assert set(LOOKED_UP.values()) == {1}
+    with read_journal(tmp_path / "journal") as journal:
+        assert [used.calls for used in journal.used()] == [16], "a tool is no call of a model"
 
 
 def test_equal_questions_are_worked_on_each_by_itself(tmp_path: Path) -> None:
@@ -206,6 +209,23 @@ def test_equal_questions_are_worked_on_each_by_itself(tmp_path: Path) -> None:
         assert set(Counter(backend.answered).values()) == {2}
         rows, standing = done(backend, **options, resume=True)
         assert (len(rows), len(backend.answered), standing.calls) == (*first, 0)
+
+
+def test_one_question_with_two_types_of_answer_is_two_analyses(tmp_path: Path) -> None:
+    plans = iter(["1. First", "1. Second"])
+    backend = ToolUser(analysed(plan=lambda _: next(plans)))
+    questions = [Item(1, 1, "Is it?", answer="yes/no"), Item(2, 2, "Is it?", answer="text")]
+    options = {
+        "job": AnalysisJob("quick"),
+        "questions": questions,
+        "journal": tmp_path / "journal",
+        "jobs": 1,
+    }
+    first, _ = done(backend, **options, ordered=True)
+    again, standing = done(backend, **options, ordered=True, resume=True)
+    assert objects(again) == objects(first)
+    assert standing.calls == 0
+    assert [found["plan"]["steps"] for found in objects(first)] == [["First"], ["Second"]]
 
 
 def failing(kind: Any, *names: str) -> Callable[[Request], Reply]:

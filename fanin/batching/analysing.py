@@ -68,7 +68,8 @@ class Analysing:
 
     def content(self, item: Item) -> str:
         """The text that two items have in common where they are asked the same."""
-        return self._voting.content(item)
+        # Only the last call tells the type of the answer: until then both are asked the same.
+        return self._voting.content(attrs.evolve(item, answer=None))
 
     async def __call__(self, item: Item, conductor: ItemConductor) -> Mapping[str, Any]:
         """The object `fanin.analysis/1` of that item. Raises FaninError for one that cannot be asked."""
