@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -236,7 +237,8 @@ async def _asked(
     from fanin.policy.budget import Limits
 
     interrupt = BatchInterrupt()
-    shown = display(terminal=sys.stderr.isatty(), quiet=options["quiet"])
+    terminal = sys.stderr.isatty() and not files.read_along
+    shown = display(terminal=terminal, quiet=options["quiet"])
     engine, job = how
     rest: dict[str, Any] = {name: options[name] for name in _OF_THE_BATCH}
     asking = batch(
@@ -253,7 +255,7 @@ async def _asked(
         **paced(options),
         interrupt=interrupt,
         engine=engine,
-        watch=_print_event if options["verbose"] and not options["quiet"] else None,
+        watch=partial(_print_event, shown) if options["verbose"] and not options["quiet"] else None,
         **asking_of(options),
         **rest,
     )
@@ -344,7 +346,7 @@ def _share_of(inflow: Inflow, reader: Reader) -> Callable[[], float | None]:
     return share
 
 
-def _print_event(number: int, event: Event) -> None:
+def _print_event(shown: Display, number: int, event: Event) -> None:
     from fanin.cli.progress import detail
 
-    click.echo(f"item {number}: {detail(event)}", err=True)
+    shown.event(f"item {number}: {detail(event)}")

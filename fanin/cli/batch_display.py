@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import anyio
 import attrs
+import click
 
 from fanin.cli.progress import say
 from fanin.show import count, one_line
@@ -171,6 +172,10 @@ class Display(Protocol):
         """One line that stays."""
         ...
 
+    def event(self, line: str) -> None:
+        """One line of what happens, which stays too."""
+        ...
+
 
 class Plain:
     """A line every five seconds; none with `quiet`."""
@@ -194,6 +199,9 @@ class Plain:
 
     def tell(self, line: str) -> None:
         say(line)
+
+    def event(self, line: str) -> None:
+        click.echo(line, err=True)
 
 
 class Live:
@@ -225,7 +233,10 @@ class Live:
             await anyio.sleep(_REFRESH_S)
 
     def tell(self, line: str) -> None:
-        self._console.print(f"fanin: {line}", markup=False, soft_wrap=True)
+        self.event(f"fanin: {line}")
+
+    def event(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
 
 
 def display(*, terminal: bool, quiet: bool) -> Display:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,16 @@ class Files:
     """The output is made anew, in place of one that may be there."""
     streams: bool
     """The output is no file of its own: standard output, a pipe, a device."""
+
+    @property
+    def read_along(self) -> bool:
+        """Whether rows may stand on the terminal as they come: a line that lives would run into them."""
+        if self.output != STANDARD_OUTPUT:
+            return self.streams
+        try:
+            return not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+        except (OSError, ValueError):
+            return True
 
     def sink(self, *, durable: bool) -> FileSink | StreamSink:
         """Where the rows go, opened. Raises FaninError where it cannot be written."""
