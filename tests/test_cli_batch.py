@@ -357,10 +357,6 @@ def test_a_terminal_is_shown_a_line_that_lives(run: Command, monkeypatch: pytest
     assert "of about 3 done" in ended.err
     assert "in flight" in ended.err
     assert "3 rows, 5 runs answered" in ended.err
-    told = batch(run, "--runs", "1", "--overwrite", "-v", model="yes@1")
-    events = [line for line in told.err.splitlines() if "run 0: answered" in line]
-    assert len(events) == 3
-    assert all(line.rpartition("\r")[2].startswith(("item ", "\x1b[2Kitem ")) for line in events)
     # No line that is written over, where the rows stand beside it.
     beside = batch(run, "--runs", "1", to=None, model="yes@1")
     assert "done" not in beside.err

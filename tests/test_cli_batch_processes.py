@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shlex
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,33 @@ def test_a_full_disk_under_standard_output_is_exit_1(folder: Path) -> None:
         )
     assert ended.returncode == 1
     assert ended.stderr == b"fanin: standard output cannot be written: No space left on device\n"
+
+
+def on_a_terminal(folder: Path, *words: str, rows_too: bool) -> list[str]:
+    """What a terminal is sent on stderr, and on stdout too where that is to be: its lines, bare."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        (*FANIN, "batch", "questions.jsonl", "--backend", "fake", "-m", "yes@0.05", "--runs", "1", *words),
+        cwd=folder, stdin=subprocess.DEVNULL, stdout=theirs if rows_too else None, stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "400"},
+    )  # fmt: skip
+    os.close(theirs)
+    sent = b""
+    with suppress(OSError):  # a terminal that nobody holds any more
+        while more := os.read(ours, 65536):
+            sent += more
+    os.close(ours)
+    assert process.wait() == 0
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", sent.decode()))
+
+
+def test_a_line_that_lives_runs_into_no_other(folder: Path) -> None:
+    events = on_a_terminal(folder, "-v", "-o", "rows.jsonl", rows_too=False)
+    assert any("of about" in line for line in events), "there is a line that lives"
+    assert sum(line.startswith("item ") for line in events) == 600
+    assert all(line.startswith("item ") for line in events if "item " in line)
+    beside = on_a_terminal(folder, rows_too=True)
+    assert sum(line.startswith("{") for line in beside) == 300
 
 
 PANEL = """
