@@ -433,6 +433,8 @@ def test_a_batch_of_panels_from_the_command_line(run: Command) -> None:
     assert "2 rows, 6 runs answered" in ended.err
     again = run(*words, "--resume")
     assert (again.code, "0 runs answered and 6 from the journal" in again.err) == (0, True)
+    shown = run("show", "r.jsonl.journal")
+    assert (shown.code, "it holds no votes" in shown.err) == (2, True), shown.err
     panel_file(bob="!500")
     partial_ = run(*words, "--resume", "--retries", "0")
     assert partial_.code == 0

@@ -147,7 +147,7 @@ def test_what_many_items_share_is_written_once(tmp_path: Path) -> None:
         ("UPDATE texts SET text = '{}'", "it is damaged: it lacks plan"),
         ("INSERT INTO ends VALUES (1, '[]')", "it is damaged"),
         ("UPDATE calls SET answer = '{}'", "it is damaged: no answer as the journal writes it"),
-        ("DELETE FROM items", "it does not say what was asked"),
+        ("DELETE FROM items", "it holds no votes"),
     ],
 )
 def test_a_damaged_journal_is_told(tmp_path: Path, change: str, says: str) -> None:

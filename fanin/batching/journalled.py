@@ -21,17 +21,21 @@ from fanin.values import Request, Sample
 
 NEEDS_QUESTIONS = "Tell it what the batch was asked: fanin recount JOURNAL --questions FILE"
 
+NO_VOTES = "What a batch of panels or analyses came to stands in its rows; its journal is there to resume it."
+
 
 def records_in_journal(path: str, wanted: str | None = None) -> Iterator[Record]:
     """The votes that the journal of that path holds, in the order of the batch's questions, or one of them.
 
     `wanted` is the id of a question; where it has none, its number in the input.
 
-    Raises JournalError where it cannot be used, or does not say what was asked (a journal of version 1);
-    RecordError for an id that it does not hold, or holds twice.
+    Raises JournalError where it cannot be used, does not say what was asked (a journal of version 1), or is
+    one of panels or analyses; RecordError for an id that it does not hold, or holds twice.
     """
     with read_journal(Path(path)) as journal:
         named = [(place, _name(number, id_)) for place, number, id_ in journal.items()]
+        if not named and journal.holds_items:
+            raise JournalError(path, "it holds no votes", mend=NO_VOTES)
         if not named:
             raise JournalError(path, "it does not say what was asked", mend=NEEDS_QUESTIONS)
         if wanted is not None:
