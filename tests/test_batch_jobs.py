@@ -446,6 +446,16 @@ def test_a_batch_of_panels_from_the_command_line(run: Command) -> None:
     assert [row["outcome"] for row in written()] == ["no_report"] * 2
 
 
+def test_what_goes_before_the_defaults_of_the_file_is_asked_with(run: Command) -> None:
+    words = ("batch", "q.jsonl", "--panel", "panel.toml", "-o", "r.jsonl")
+    assert run(*words).code == 0
+    same = run(*words, "--resume", "--seed", "0")
+    assert "0 runs answered and 6 from the journal" in same.err
+    other = run(*words, "--resume", "--temperature", "1.5")
+    assert "6 runs answered" in other.err, "another temperature is another call"
+    assert "6 runs answered" in run(*words, "--resume", "--max-tokens", "9").err
+
+
 def test_a_batch_of_analyses_from_the_command_line(run: Command) -> None:
     script = "1. Look at it. Answer: no"
     ended = run("batch", "q.jsonl", "--mode", "quick", "--backend", "fake", "-m", script, "-o", "r.jsonl")
@@ -469,7 +479,10 @@ REFUSED = [
     ("--panel", "panel.toml", "--answer", "text", "--answer does not go with --panel"),
     ("--panel", "panel.toml", "--choices", "a,b", "--choices does not go with --panel"),
     ("--panel", "panel.toml", "--system", "x", "--system does not go with --panel"),
-    ("--panel", "panel.toml", "--max-tokens", "9", "--max-tokens does not go with --panel"),
+    ("--panel", "panel.toml", "--max-tokens", "0", "--max-tokens must be a whole number from 1"),
+    ("--panel", "panel.toml", "--temperature", "9", "--temperature must be from 0 to 2"),
+    ("--panel", "panel.toml", "--judge", "m", "--judge does not go with --panel"),
+    ("--mode", "quick", "--cluster", "judge", "--cluster does not go with --mode"),
     ("--panel", "panel.toml", "--format", "openai", "cannot be written as openai"),
     ("--panel", "panel.toml", "-o", "r.csv", "cannot be written as csv"),
     ("--panel", "panel.toml", "--mode", "quick", "exclude one another"),

@@ -16,8 +16,10 @@ _OF_VOTES = ("runs", "temperature_step", "quorum", "stop", "waves")
 _NOT_OF_ANALYSES = (*_OF_VOTES, "cluster", "select", "judge", "embed", "budget_runs", "warm_prefix")
 _NOT_OF_PANELS = (
     *(*_NOT_OF_ANALYSES, "answer", "choices", "tolerance", *ANSWER_TYPES),
-    *("system", "temperature", "max_tokens", "structured"),
+    *("system", "structured"),
 )
+_OF_ITS_FILE = ("temperature", "max_tokens")
+"""What goes before the defaults of a panel's file, as of fanin panel."""
 _OF_THE_ASKING = (
     *("runs", "model", "system", "temperature", "temperature_step", "seed", "max_tokens", "structured"),
     *("judge", "embed", "quorum", "stop", "waves", "budget_runs", "warm_prefix"),
@@ -31,7 +33,8 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--panel",
             type=click.Path(),
             metavar="FILE",
-            help="The panel in FILE, as of fanin panel, on every question; a row is a fanin.panel/1.",
+            help="The panel in FILE, as of fanin panel, on every question; a row is a fanin.panel/1. -m,"
+            " --temperature and --max-tokens go before the defaults in FILE.",
         ),
         click.option(
             "--mode",
@@ -83,11 +86,11 @@ def job_of(options: dict[str, Any]) -> BatchJob | None:
     """What is done for every question; None: a vote. Raises FaninError for a panel or a mode that is none."""
     if options["panel"] is not None:
         from fanin.batching.panelling import PanelJob
+        from fanin.cli.panel import panel_defaults
         from fanin.panel_file import read_panel
 
-        defaults = {"backend": options["backend"], "model": next(iter(options["model"]), None)}
-        given = {name: value for name, value in defaults.items() if value is not None}
-        return PanelJob(read_panel(options["panel"], given))
+        defaults = panel_defaults({**options, "model": next(iter(options["model"]), None)})
+        return PanelJob(read_panel(options["panel"], defaults))
     if options["mode"] is not None:
         from fanin.batching.analysing import AnalysisJob
 
@@ -101,6 +104,6 @@ def asking_of(options: dict[str, Any]) -> dict[str, Any]:
     from fanin.cli.batch_inputs import answer_for_all
 
     job = _named(options)
-    left = {"panel": _NOT_OF_PANELS, "mode": _NOT_OF_ANALYSES}.get(job or "", ())
+    left = {"panel": (*_NOT_OF_PANELS, *_OF_ITS_FILE), "mode": _NOT_OF_ANALYSES}.get(job or "", ())
     given = {name: options[name] for name in _OF_THE_ASKING if name not in left}
     return given if job == "panel" else given | {"answer": answer_for_all(options)}

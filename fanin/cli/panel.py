@@ -83,7 +83,7 @@ def _panel(options: dict[str, Any]) -> int:
     check_tapes(options)
     if options["out"] is not None:
         _check_writable(Path(options["out"]))
-    panel = read_panel(options["file"], _defaults(options))
+    panel = read_panel(options["file"], panel_defaults(options))
     changed: dict[str, Any] = {"require_all": True} if options["require_all"] else {}
     if options["max_chars"] is not None:
         changed["max_chars"] = options["max_chars"]
@@ -100,7 +100,7 @@ def _panel(options: dict[str, Any]) -> int:
     return exit_code(report)
 
 
-def _defaults(options: dict[str, Any]) -> dict[str, Any]:
+def panel_defaults(options: dict[str, Any]) -> dict[str, Any]:
     """What goes before the defaults of the file. Raises InputError for what no agent can have."""
     from fanin.agent import Agent
 
