@@ -119,7 +119,7 @@ def checked(stored: sqlite3.Connection, path: Path) -> bool:
         )
     [found] = stored.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise JournalError(str(path), f"it is damaged ({found})")
+        raise JournalError(str(path), f"it is damaged ({' '.join(str(found).split())})")
     return True
 
 

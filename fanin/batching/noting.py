@@ -6,6 +6,7 @@ With it a journal can be counted again by itself, without the questions and the 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -134,7 +135,7 @@ def item_key(item: Item, occurrence: int) -> bytes:
 
 def settings_of(noted: Noted, journal: str) -> Settings:
     """How that item was asked, its question in the plan. Raises JournalError for what is damaged."""
-    settings = _decoded(Settings, noted.settings, journal)
+    settings = _settings(noted.settings, journal)
     question = Question(noted.question, noted.context)
     return attrs.evolve(settings, plan=attrs.evolve(settings.plan, question=question))
 
@@ -150,6 +151,11 @@ def _bytes(text: str) -> bytes:
 
 def _encoded(value: Any) -> str:
     return json.dumps(to_plain(value), separators=(",", ":"))
+
+
+@lru_cache(maxsize=256)  # most items of a batch are asked alike
+def _settings(text: str, journal: str) -> Settings:
+    return _decoded(Settings, text, journal)
 
 
 def _decoded(kind: type[T], text: str, journal: str) -> T:
