@@ -212,3 +212,23 @@ def test_the_live_line() -> None:
 def test_the_readme_shows_the_table(fanin: Command) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
     assert f"```text\n{fanin('analyze', '--modes').out}```\n" in readme
+
+
+def test_an_analysis_can_have_every_type_of_answer(fanin: Command) -> None:
+    script = "1. Look>It holds.>Answer: no>It is so.>Answer: {answer}"
+    words = ("--mode", "quick", "--backend", "fake", "-q", "--no-log", "-m")
+    day = fanin(
+        "analyze",
+        "When?",
+        "--answer",
+        "date",
+        "--date-order",
+        "dmy",
+        *words,
+        script.format(answer="03/04/2025"),
+    )
+    assert (day.code, day.out.splitlines()[-1]) == (0, "Answer: 2025-04-03")
+    labels = fanin("analyze", "Which?", "--labels", "urgent,legal", *words, script.format(answer="legal"))
+    assert (labels.code, labels.out.splitlines()[-1]) == (0, "Answer: legal")
+    refused = fanin("analyze", "When?", "--date-order", "dmy", *words, "a")
+    assert (refused.code, "--date-order goes with --answer date" in refused.err) == (2, True)

@@ -524,3 +524,34 @@ def test_parquet_is_there_when_all_is_done(run: Command) -> None:
     assert pq.read_metadata("rows.parquet").num_rows == 1
     assert batch(run, "--resume", to="rows.parquet").code == 0
     assert sorted(filter(None, pq.read_table("rows.parquet").column("id").to_pylist())) == ["a", "b"]
+
+
+def test_texts_of_a_batch_are_judged(run: Command) -> None:
+    Path("what.txt").write_text("What is it?\nAnd what is that?\n")
+    words = ("--backend", "fake", "-m", "A dog,One dog,A cat", "--runs", "3", "-q")
+    ended = run("batch", "what.txt", "--cluster", "judge", "--judge", "same", *words)
+    rows = [json.loads(line) for line in ended.out.splitlines()]
+    assert [(row["votes"], row["judging"]["model"]) for row in rows] == [({"A dog": 3}, "same")] * 2
+    picked = run("batch", "what.txt", "--select", "judge", "--judge", "It fits. Answer: 1", *words)
+    for line in picked.out.splitlines():
+        selection = json.loads(line)["judging"]["selection"]
+        assert selection["picked"] == selection["shown"][0]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--judge", "same"), "--judge must be left out where nothing is judged"),
+        (("--cluster", "embedding"), "--embed must be given where the cluster is embedding"),
+        (("--cluster", "judge", "--choices", "a,b"), "--cluster goes with texts"),
+        (("--cluster", "judge", "--stop", "decided"), "--stop must be all"),
+        (("--cluster", "judge", "--runs", "200"), "--runs must be at most 100"),
+    ],
+)
+def test_texts_that_cannot_be_judged_are_told_before_a_call(
+    run: Command, words: tuple[str, ...], says: str
+) -> None:
+    Path("what.txt").write_text("What is it?\n")
+    ended = run("batch", "what.txt", "--backend", "fake", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err

@@ -21,6 +21,7 @@ from fanin.answers.json_text import Path, pointer
 from fanin.answers.narrowing import narrowed_schema, parts_of, stands_in_required
 from fanin.answers.protocol import Answer
 from fanin.backend import Capabilities
+from fanin.keeping.dissent import who_said
 from fanin.keeping.record import read_record, record_of, record_text
 from fanin.policy.escalating import When
 from fanin.recounting import recount
@@ -295,6 +296,17 @@ def test_one_tier_is_as_a_plain_vote(documents: list[Any]) -> None:
     assert {place: field.votes for place, field in polled.fields.items()} == {
         place: field.votes for place, field in plain.fields.items()
     }
+
+
+@costly
+@given(st.lists(DOCUMENTS, min_size=1, max_size=4), st.lists(DOCUMENTS, min_size=1, max_size=2))
+def test_who_said_what_of_a_field_adds_up_to_its_votes(small: list[Any], large: list[Any]) -> None:
+    verdict = held(KEYED, [small, large])
+    for place, field in verdict.fields.items():
+        said = who_said(verdict, place)
+        assert said == {} or {choice: len(casts) for choice, casts in said.items()} == field.votes
+        known = place.count("/") == 1 and place not in ("/lines", "/tags", "/buyer") and field.votes
+        assert bool(said) is bool(known) or place == "/buyer/name"
 
 
 def leaves(schema: Mapping[str, Any], at: Path = ()) -> list[Path]:

@@ -400,9 +400,10 @@ def test_a_report_on_dissent_goes_field_by_field(run: Command) -> None:
     documents = [{"a": "x", "b": 1}, {"a": "x", "b": 2}, {"a": "x", "b": 1}, "nothing"]
     model = ",".join(map(json.dumps, documents))
     run("vote", "What is it?", "--schema", "schema.json", "--backend", "fake", "-m", model, "--runs", "4")
-    lines = run("show", "last", "--dissent").out.splitlines()
+    lines = run("show", "last", "--dissent").out.replace(model, "MODEL").splitlines()
     assert lines[2:] == [
         "/b: 1 (2 votes), 2 (1 vote)",
+        "  2: run 1 (MODEL, temperature 0.7)",
         "1 run cast no vote (1 spoiled). Had all of them said one thing, they could have changed /b.",
     ]
     run(

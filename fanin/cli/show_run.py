@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fanin.analysed import Analysis
     from fanin.keeping.record import Kept, KeptTier, Record
     from fanin.report import Report
-    from fanin.values import Event
+    from fanin.values import Ballot, Event
     from fanin.verdict import Verdict
 
 
@@ -92,11 +92,15 @@ def _asked(tier: KeptTier, *, verbose: bool) -> Iterator[str]:
         yield from (f"[{message.role}]\n{message.content}" for message in tier.prompt)
 
 
+def _run(cast: Ballot) -> str:
+    heat = "" if cast.temperature is None else f", temperature {cast.temperature:g}"
+    return f"run {cast.index} ({clean(cast.model)}{heat})"
+
+
 def _came(verdict: Verdict, *, verbose: bool) -> Iterator[str]:
     for cast in verdict.ballots:
-        heat = "" if cast.temperature is None else f", temperature {cast.temperature:g}"
         read = cast.choice if cast.choice is not None else f"spoiled, {cast.spoiled}"
-        yield f"run {cast.index} ({cast.model}{heat}): {one_line(read, 200)}"
+        yield f"{_run(cast)}: {one_line(read, 200)}"
         yield cast.text.strip() if verbose else f"    {one_line(cast.text, 160)}"
     for lost in verdict.failures:
         yield f"run {lost.index}: failed ({lost.kind}): {one_line(lost.message, 300)}"
@@ -162,7 +166,7 @@ def _minority(record: Record, kept: Kept) -> Iterator[str]:
 
 def _minority_by_fields(verdict: Verdict) -> Iterator[str]:
     """Every field of which two runs differ, and which of them silent runs could still have changed."""
-    from fanin.keeping.dissent import fields_still_open
+    from fanin.keeping.dissent import fields_still_open, who_said
 
     told = False
     for place, field in verdict.fields.items():
@@ -173,6 +177,10 @@ def _minority_by_fields(verdict: Verdict) -> Iterator[str]:
             f"{one_line(choice, 200)} ({count(cast, 'vote')})" for choice, cast in field.votes.items()
         )
         yield f"{place or 'the whole'}: {votes}" + ("" if field.reason is None else f"; {field.reason}")
+        winner = next(iter(field.votes)) if field.reason is None else None
+        for choice, casts in who_said(verdict, place).items():
+            if choice != winner:
+                yield f"  {one_line(choice, 200)}: {', '.join(map(_run, casts))}"
     if not told:
         yield "Nobody dissents on any field."
     yield fields_still_open(verdict)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
+from fanin.answers.json_shape import Leaf, Node, Object
+from fanin.answers.json_text import ABSENT
+from fanin.answers.json_values import counted_as
+from fanin.answers.protocol import Parted
 from fanin.show import count, endings, one_line
+from fanin.stages.aligning import written_of
+from fanin.stages.field_votes import look
 from fanin.stages.grade import grade
 from fanin.values import Ballot, Tally
 from fanin.verdict import Verdict
@@ -76,6 +83,50 @@ def still_open(verdict: Verdict) -> str:
     if best != verdict.grade:
         return f"{who}. They could not have changed the answer, but its grade: up to {best}."
     return f"{who}. They could have changed neither the answer nor its grade."
+
+
+def who_said(verdict: Verdict, place: str) -> dict[str, tuple[Ballot, ...]]:
+    """Choice -> the ballots for it, of the vote on one field (`FieldVote.votes` has the same choices).
+
+    Empty for a field within a list, whose items are told apart only among all runs, and for one that is no
+    value.
+    """
+    field = verdict.fields[place]
+    tier = verdict.tiers[field.tier - 1] if field.tier is not None and verdict.tiers else verdict
+    answer = None if tier.basis is None else tier.basis.plan.answer
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in place.split("/")[1:]]
+    node = _leaf_at(answer.shape, steps) if isinstance(answer, Parted) else None
+    if answer is None or node is None or field.what != "value":
+        return {}
+    said = {cast.index: _written_at(answer.parts(cast.choice), steps) for cast in tier.ballots if cast.choice}
+    same = counted_as(node, [text for text in said.values() if text], answer.tolerance)
+    found: dict[str, tuple[Ballot, ...]] = {}
+    for cast in tier.ballots:
+        if (text := said.get(cast.index)) is not None:
+            choice = look(same.get(text, text))
+            found[choice] = (*found.get(choice, ()), cast)
+    return found if {choice: len(casts) for choice, casts in found.items()} == field.votes else {}
+
+
+def _leaf_at(node: Node, steps: Sequence[str]) -> Leaf | None:
+    for step in steps:
+        members = node.members if isinstance(node, Object) else ()
+        inner = [member.node for member in members if member.name == step]
+        if not inner:
+            return None
+        node = inner[0]
+    return node if isinstance(node, Leaf) else None
+
+
+def _written_at(document: Any, steps: Sequence[str]) -> str | None:
+    """The value as canonical JSON, empty where it is absent; None where there is none, or no place for it."""
+    for step in steps[:-1]:
+        if not isinstance(document, dict) or step not in document:
+            return None
+        document = document[step]
+    if steps and not isinstance(document, dict):
+        return None
+    return written_of(document.get(steps[-1], ABSENT) if steps else document)
 
 
 def fields_still_open(verdict: Verdict) -> str:

@@ -335,7 +335,7 @@ def _value(choice: str) -> Any:
 
 def _shown(tally: Tally) -> dict[str, int]:
     """The votes as people are shown them: texts as they are, unless two choices would look alike."""
-    looks = [_look(choice) for choice, _ in tally.counts]
+    looks = [look(choice) for choice, _ in tally.counts]
     twice = {look for look, number in Counter(looks).items() if number > 1}
     return {
         choice if look in twice and choice.startswith('"') else look: votes
@@ -343,7 +343,8 @@ def _shown(tally: Tally) -> dict[str, int]:
     }
 
 
-def _look(choice: str) -> str:
+def look(choice: str) -> str:
+    """A choice as people are shown it; two may look alike."""
     if choice == _ABSENT:
         return "(absent)"
     return str(read_canonical(choice)) if choice.startswith('"') else choice
