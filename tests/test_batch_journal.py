@@ -211,6 +211,17 @@ def test_a_session_that_was_killed_may_have_lost_every_call_in_flight(tmp_path: 
     assert found[1] == '"1"'
 
 
+def test_what_a_kill_left_behind_can_be_removed(tmp_path: Path) -> None:
+    async def session() -> None:
+        async with open_journal(tmp_path / "j", resume=False, durable=False, jobs=4):
+            for name in ("j", "j-wal"):
+                shutil.copy(tmp_path / name, tmp_path / name.replace("j", "k"))
+
+    anyio.run(session)
+    erase_journal(tmp_path / "k")
+    assert [path.name for path in tmp_path.glob("k*")] == ["k.lock"]
+
+
 def test_durable_syncs_every_commit(tmp_path: Path) -> None:
     async def session() -> None:
         for durable, level in ((False, 1), (True, 2)):

@@ -97,12 +97,13 @@ def told(path: Path) -> Iterator[None]:
 def prepare(writing: sqlite3.Connection, path: Path, *, durable: bool) -> None:
     """Makes the tables that are missing. Raises JournalError for what is no journal, or a damaged one."""
     fresh = not checked(writing, path)
+    if fresh:  # before the WAL, in which the mark would stand alone until SQLite moves it into the file
+        writing.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     writing.execute("PRAGMA journal_mode = WAL")
     writing.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     if fresh or version_of(writing) < VERSION:
         writing.executescript(
-            f"BEGIN; {_CALLS if fresh else ''} {_ITEMS} PRAGMA application_id = {APPLICATION_ID};"
-            f" PRAGMA user_version = {VERSION}; COMMIT;"
+            f"BEGIN; {_CALLS if fresh else ''} {_ITEMS} PRAGMA user_version = {VERSION}; COMMIT;"
         )
 
 
