@@ -143,15 +143,16 @@ def test_what_many_items_share_is_written_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("UPDATE texts SET text = 'no json'", "it is damaged"),
-        ("UPDATE texts SET text = '{}'", "it is damaged: it lacks plan"),
+        ("UPDATE texts SET text = 'no json' WHERE place = 2", "it is damaged"),
+        ("UPDATE texts SET text = '{}' WHERE place = 2", "it is damaged: it lacks plan"),
+        ("UPDATE texts SET text = 'not packed' WHERE place = 1", "it is damaged"),
         ("INSERT INTO ends VALUES (1, '[]')", "it is damaged"),
         ("UPDATE calls SET answer = '{}'", "it is damaged: no answer as the journal writes it"),
         ("DELETE FROM items", "it holds no votes"),
     ],
 )
 def test_a_damaged_journal_is_told(tmp_path: Path, change: str, says: str) -> None:
-    rows_of([Item(1, "a", "Is it so?")], tmp_path / "j", model="yes")
+    rows_of([Item(1, "a", "Is it so?", "a text")], tmp_path / "j", model="yes")
     with sqlite3.connect(tmp_path / "j") as stored:
         stored.execute(change)
     stored.close()

@@ -37,6 +37,7 @@ from fanin.batching.journal_file import (
     locked,
     prepare,
     told,
+    unpacked,
     version_of,
 )
 from fanin.errors import JournalError
@@ -193,11 +194,20 @@ class Journal:
             " LEFT JOIN ends ON ends.item = items.place WHERE items.place = ?",
             (place,),
         ).fetchone()
-        question, context, settings = (
-            None if raw is None else raw.decode("utf-8", "surrogatepass") for raw in row[4:7]
-        )
-        place, number, name, occurrence = row[:4]
-        return Noted(place, number, name, occurrence, question or "", context, settings or "", row[7] or "")
+        (place, number, name, occurrence), (question, context, settings), end = row[:4], row[4:7], row[7]
+        try:
+            return Noted(
+                place=place,
+                number=number,
+                id=name,
+                occurrence=occurrence,
+                question=question.decode("utf-8", "surrogatepass"),
+                context=None if context is None else unpacked(context),
+                settings="" if settings is None else settings.decode("utf-8"),
+                end=end or "",
+            )
+        except ValueError as error:
+            raise JournalError(str(self.path), f"it is damaged: {error}") from None
 
     def _hand_over(self) -> None:
         self._under_way = self._open

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,12 +26,26 @@ CREATE TABLE calls (place INTEGER PRIMARY KEY, key BLOB NOT NULL, answer TEXT NO
 CREATE TABLE sessions (place INTEGER PRIMARY KEY, lost INTEGER NOT NULL);
 """
 # Questions are UTF-8 as bytes: a text that JSON escaped may hold half a surrogate pair, which is no UTF-8.
+# Contexts, which may be long, are packed besides (zlib, RFC 1950).
 _ITEMS = """
 CREATE TABLE texts (place INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE items (place INTEGER PRIMARY KEY, item BLOB NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL,
     occurrence INTEGER NOT NULL, question BLOB NOT NULL, context INTEGER, settings INTEGER NOT NULL);
 CREATE TABLE ends (item INTEGER PRIMARY KEY, told TEXT NOT NULL);
 """
+
+
+def packed(text: str) -> bytes:
+    """A context as the journal has it."""
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+
+def unpacked(stored: bytes) -> str:
+    """The context that `packed` packed. Raises ValueError for what is damaged."""
+    try:
+        return zlib.decompress(stored).decode("utf-8", "surrogatepass")
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
 
 
 @contextmanager

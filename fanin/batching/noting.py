@@ -6,6 +6,7 @@ With it a journal can be counted again by itself, without the questions and the 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import attrs
 
 from fanin.batching.items import Item
 from fanin.batching.journal import Journal, Noted
+from fanin.batching.journal_file import packed
 from fanin.batching.keys import KEY_BYTES
 from fanin.clusters import Judging
 from fanin.errors import JournalError
@@ -66,8 +68,8 @@ class Notes:
 
     def __init__(self, journal: Journal, place: str) -> None:
         self._journal = journal
-        self._place = place
-        self._texts: dict[str, int] = {}
+        self._backend = place
+        self._texts: dict[tuple[bytes, Callable[[str], bytes]], int] = {}
         self._settings: dict[tuple[Any, ...], str] = {}
 
     def asked(
@@ -87,8 +89,8 @@ class Notes:
             json.dumps(item.id),
             occurrence,
             _bytes(item.question),
-            None if context is None else self._text(context),
-            self._text(settings),
+            None if context is None else self._place(context, packed),
+            self._place(settings, _bytes),
         )
 
     def ended(self, place: int, verdict: Verdict) -> None:
@@ -115,15 +117,16 @@ class Notes:
     def _encoded(self, plan: Plan, backend: str, prices: Prices, judge: str | None) -> str:
         asked = {model: prices[model] for model in (*plan.variation.models, judge, None) if model in prices}
         plan = attrs.evolve(plan, question=_NO_QUESTION)
-        return _encoded(Settings(plan, self._place, backend, tuple(asked.items())))
+        return _encoded(Settings(plan, self._backend, backend, tuple(asked.items())))
 
-    def _text(self, text: str) -> int:
+    def _place(self, text: str, stored: Callable[[str], bytes]) -> int:
         """The place of that text; it is written where it is none of the last ones."""
-        place = self._texts.get(text)
+        digest = blake2b(_bytes(text), digest_size=KEY_BYTES).digest()
+        place = self._texts.get((digest, stored))
         if place is None:
             if len(self._texts) == _MOST_REMEMBERED:
                 self._texts.clear()
-            place = self._texts[text] = self._journal.note("texts", _bytes(text))
+            place = self._texts[digest, stored] = self._journal.note("texts", stored(text))
         return place
 
 
