@@ -291,6 +291,24 @@ def test_a_vote_in_a_journal_is_shown_and_handed_over(run: Command) -> None:
     assert (refused.code, "it holds no kept runs" in refused.err) == (2, True)
 
 
+def test_no_key_is_handed_over(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-test-0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    Path("questions.txt").write_text(f"Is {key} a key?\n")
+    run("batch", "questions.txt", "--journal", "journal", "--backend", "fake", "-q")
+    exported = run("runs", "export", "journal")
+    assert (exported.code, key in exported.out) == (0, False)
+    assert json.loads(exported.out)["vote"]["tiers"][0]["plan"]["question"]["text"].endswith(" a key?")
+
+
+def test_a_log_without_a_run_is_exported_as_nothing(run: Command) -> None:
+    Path(os.environ["FANIN_HOME"]).mkdir(parents=True, exist_ok=True)
+    run(*VOTE)
+    run("runs", "rm", "last")
+    assert run("runs", "export", "--all", "-o", "runs.jsonl").code == 0
+    assert Path("runs.jsonl").read_text() == ""
+
+
 @pytest.mark.parametrize(
     ("which", "says"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -107,11 +108,12 @@ def remove(runs: tuple[str, ...]) -> int:
 def export(runs: tuple[str, ...], everything: bool, output: str) -> int:
     """Write runs as one file, a JSON object (fanin.run/1) a line: to be read elsewhere, whole and alone.
 
-    RUN is one in the log, or a file: of a batch's journal every vote is written.
+    RUN is one in the log, or a file: of a batch's journal every vote is written. Keys are taken out.
     """
     from fanin.evidence import evidence_of
     from fanin.keeping.log import Log
-    from fanin.keeping.record import record_text
+    from fanin.keeping.record import record_text, scrubbed
+    from fanin.taping.scrub import Scrubber, known_secrets
 
     if everything == bool(runs):
         raise click.UsageError("name the runs, or all of them with --all")
@@ -119,7 +121,9 @@ def export(runs: tuple[str, ...], everything: bool, output: str) -> int:
     wanted = tuple(entry.id for entry in reversed(log.entries())) if everything else runs
     if any(_is_same(run, output) for run in wanted):
         raise InputError("output", "another file than what is exported", output)
-    lines = (f"{record_text(record)}\n" for run in wanted for record in evidence_of(run, log=log))
+    scrub = Scrubber(known_secrets(os.environ))
+    records = (record for run in wanted for record in evidence_of(run, log=log))
+    lines = (f"{record_text(scrubbed(record, scrub))}\n" for record in records)
     if output == "-":
         for line in lines:
             click.echo(line, nl=False)
@@ -141,7 +145,7 @@ def _is_same(run: str, output: str) -> bool:
 def _write(lines: Iterable[str], path: Path) -> None:
     """Writes them, once the first is there: what cannot be read leaves no empty file."""
     lines = iter(lines)
-    first = next(lines)
+    first = next(lines, "")
     with path.open("w", encoding="ascii") as file:
         file.write(first)
         file.writelines(lines)
