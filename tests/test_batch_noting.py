@@ -60,7 +60,7 @@ def recounted(journal: Path) -> list[tuple[str, Any]]:
     return [(record.id, recount(record).to_dict()) for record in records_in_journal(str(journal))]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @example([("Is it so?", None, (), None)] * 3, "yes=0.5,no=0.5", "all", False)
 @example([("Is it so?", "a", (), None), ("Is it?", None, (), None)], "!timeout,yes,no", "decided", True)
 @given(
