@@ -48,7 +48,8 @@ class FieldVote:
     votes: dict[str, int]
     """Choice -> votes, most first; `(absent)` is a choice too."""
     required: bool
-    """Whether every document has it: these fields make the grade of the whole."""
+    """Whether every document has it, or this one is not valid for want of it: these fields make the grade of
+    the whole."""
     reason: str | None = None
     """Why it has no answer; None where it has."""
     tier: int | None = None

@@ -45,6 +45,7 @@ def test_the_document_is_valid_or_says_where_and_why_it_is_not(
         if field.what == "value" and field.reason is None and "(absent)" not in field.votes:
             assert at(found.document, place) == field.answer
     assert found.decided == all(field.reason is None for field in found.fields.values() if field.required)
+    assert not (found.decided and answer.problems(found.document))
 
 
 def _along(one: str, other: str) -> bool:
@@ -175,7 +176,17 @@ def test_an_item_that_is_one_of_several_as_good_is_null_with_its_reason() -> Non
     assert found.document["tags"] == ["a", None]
     assert found.fields["/tags/1"].reason == "a tie: 3 items that 1 of 3 lists have, and room for 1"
     assert (found.fields["/tags/1"].confidence, found.fields["/tags/1"].grade) == (0.0, "none")
-    assert found.decided, "tags are not required"
+    assert found.fields["/tags"].required is False
+    assert (found.fields["/tags/1"].required, found.decided) == (True, False), "a list with null is not valid"
+
+
+def test_what_an_object_needs_that_may_be_left_out_itself_is_required_where_that_is_there() -> None:
+    found = polled(BY_SKU, [invoice(buyer={"name": "x"}), invoice(buyer={"name": "y"})])
+    assert found.document["buyer"] == {"name": None}
+    assert (found.fields["/buyer"].required, found.fields["/buyer/name"].required) == (False, True)
+    assert (found.weakest, found.decided) == ("/buyer/name", False)
+    agreed = polled(BY_SKU, [invoice(buyer={"name": "x"})] * 2)
+    assert (agreed.fields["/buyer/name"].required, agreed.decided) == (False, True)
 
 
 def test_what_an_object_would_hold_is_voted_on_by_those_that_have_it() -> None:

@@ -249,13 +249,16 @@ class _Polling:
         return Tally(tuple(counts), here, self.whole.counting, self.whole.quorum)
 
     def made_valid(self, document: Any, answer: Parted) -> Any:
-        """The document with null where its fields, each a winner, are not valid beside one another."""
+        """The document with null where its fields, each a winner, are not valid beside one another.
+
+        Where it is not valid for a field that is open, that field is a required one from here on.
+        """
+        problems: Sequence[tuple[Path, str]] = ()
         for _ in range(len(self.entries) + 1):
+            problems = answer.problems(document)
             open_at = [path for path, entry in self.entries.items() if entry.vote.reason is not None]
             wrong = [
-                (path, why)
-                for path, why in answer.problems(document)
-                if not any(_along(path, there) for there in open_at)
+                (path, why) for path, why in problems if not any(_along(path, there) for there in open_at)
             ]
             if not wrong:
                 break
@@ -276,7 +279,18 @@ class _Polling:
                 self.whole if before is None else before.tally,
             )
             document = _with_null(document, path)
+        self.needed([path for path, _ in problems])
         return document
+
+    def needed(self, broken: Sequence[Path]) -> None:
+        """Has open fields count as required at whose places the document is not valid.
+
+        They are those that an object needs which may be left out itself, and is there.
+        """
+        for path, entry in self.entries.items():
+            vote = entry.vote
+            if vote.reason is not None and any(_along(path, place) for place in broken):
+                self.entries[path] = attrs.evolve(entry, vote=attrs.evolve(vote, required=True))
 
 
 @lru_cache(maxsize=1024)  # most fields of a document come to the same few counts
