@@ -95,6 +95,15 @@ async def test_a_second_call_that_fails_leaves_the_first_its_time() -> None:
     assert verdict.runs.valid == 5
 
 
+async def test_a_call_that_has_failed_is_no_straggler() -> None:
+    backend, began_s = straggling(5), anyio.current_time()
+    reply = backend._reply
+    backend._reply = lambda request: down() if request.index == 4 else reply(request)
+    verdict = await fanin.vote("Is it?", backend=backend, runs=5, hedge=True, retries=0)
+    assert (verdict.runs.failed, len(backend.sent)) == (1, 5)
+    assert anyio.current_time() == near(began_s + 1.0)
+
+
 async def test_there_has_to_be_room_for_a_second_call() -> None:
     backend = straggling(3)
     backend.capabilities = Capabilities(http=False, at_once=1)

@@ -70,3 +70,45 @@ def test_a_server_that_is_too_busy_is_asked_half_as_much() -> None:
 def test_after_a_while_a_wider_crowd_is_tried_again() -> None:
     _, widths = served(2, 2, 400)
     assert max(widths[200:]) > 2
+
+
+def after(crowd: Crowd, answers: int, took_s: float) -> Crowd:
+    """The crowd after so many answers to requests that went with all places taken."""
+    for _ in range(answers):
+        crowd = answered(crowd, took_s, crowd.width)
+    return crowd
+
+
+def test_a_width_is_judged_by_four_answers_for_each_place() -> None:
+    begun = Crowd(4)
+    assert begun == Crowd(4, inside=0, answers=0, busy_s=0.0, narrower=None, holding=False)
+    nearly = after(begun, 15, 2.0)
+    assert nearly == Crowd(4, answers=15, busy_s=30.0)
+    assert after(nearly, 1, 2.0) == Crowd(6, narrower=(4, 2.0))
+    assert after(Crowd(1), 3, 0.5) == Crowd(1, answers=3, busy_s=1.5)
+    assert after(Crowd(1), 4, 0.5) == Crowd(2, narrower=(1, 2.0))
+    assert after(Crowd(9_999), 4 * 9_999, 1.0).width == 10_000
+
+
+def test_only_answers_with_all_places_taken_are_timed() -> None:
+    crowd = Crowd(4, inside=4)
+    assert answered(crowd, 2.0, 3) == crowd
+    assert answered(crowd, 0.0, 4) == crowd
+    assert answered(crowd, 2.0, 5) == Crowd(4, inside=4, answers=1, busy_s=2.0)
+
+
+def test_a_wider_crowd_stays_where_it_brings_a_tenth_more_and_is_narrowed_where_not() -> None:
+    wider = Crowd(6, narrower=(4, 2.0))
+    assert after(wider, 24, 2.5) == Crowd(9, narrower=(6, 2.4))
+    assert after(wider, 24, 3.0) == Crowd(4, narrower=(4, 2.0), holding=True)
+    assert after(wider, 24, 2.8) == Crowd(4, narrower=(4, 2.0), holding=True)
+
+
+def test_a_crowd_that_was_narrowed_is_held_for_thirty_answers_a_place() -> None:
+    held = Crowd(4, narrower=(4, 2.0), holding=True)
+    assert after(held, 119, 2.0) == Crowd(4, answers=119, busy_s=238.0, narrower=(4, 2.0), holding=True)
+    assert after(held, 120, 9.0) == Crowd(6, narrower=(4, 2.0))
+    # After an overrun nothing is known of any width, so the one that was held is measured.
+    overran = overrun(Crowd(8, 6, 3, 2.0, (4, 2.0)))
+    assert overran == Crowd(3, inside=6, holding=True)
+    assert after(overran, 90, 1.5) == Crowd(4, inside=6, narrower=(3, 2.0))

@@ -42,6 +42,12 @@ def test_of_two_as_close_the_one_that_was_asked_less_is_next() -> None:
     assert turn(Seen((9, 9)), 0) < turn(Seen((1,)), 0)
 
 
+def test_a_question_has_its_three_runs_before_its_votes_are_looked_at() -> None:
+    assert (first_wave(10, 2, 5), first_wave(5, 2, 5), first_wave(10, 2, 1)) == (3, 2, 1)
+    assert turn(Seen((2,)), 3) == (-1, 2)
+    assert turn(Seen((3,)), 3) == (3, 3)
+
+
 def found(spread: bool, seed: int) -> float:
     """The share of 300 questions whose most common answer leads after 6 runs each in the mean."""
     random = Random(seed)

@@ -119,6 +119,17 @@ def test_both_ways_find_the_voters_that_know_and_beat_the_majority(options: str)
         assert accuracy(dict(weights.log_odds)) > majority + 0.05
 
 
+def test_votes_alone_are_weighed_until_nothing_changes() -> None:
+    questions = [votes for votes, _ in asked(Random(2), 80, [0.9, 0.75, 0.6, 0.55])]
+    weights = weights_from_votes(questions)
+    right = dict.fromkeys(weights.log_odds, 0.0)
+    for votes in questions:
+        belief = chances(scores(votes, weights.log_odds), 0)
+        for voter, choice in votes:
+            right[voter] += belief[choice]
+    assert [record.right for record in weights.records] == pytest.approx([*right.values()], rel=1e-3)
+
+
 def test_votes_alone_give_the_same_in_any_order() -> None:
     questions = [votes for votes, _ in asked(Random(1), 60, [0.9, 0.7, 0.6])]
     turned = [list(reversed(votes)) for votes in questions]

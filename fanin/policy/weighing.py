@@ -143,17 +143,18 @@ def weights_from_votes(questions: Sequence[Sequence[Cast]]) -> Weights:
     K is the mean number of different answers to a question, at least 2. It finds out who agrees with the
     others, so it is misled where most voters share an error. Raises InputError without a vote.
     """
-    asked = [votes for votes in questions if votes]
+    asked = [tuple(votes) for votes in questions if votes]
     if not asked:
         raise InputError("votes", "questions with a valid vote", len(questions))
     given = sum(len({choice for _, choice in votes}) for votes in asked)
     alternatives = max(2.0, given / len(asked))
     valid = Counter(voter for votes in asked for voter, _ in votes)
-    believed = [_shares(votes) for votes in asked]
+    believed = {votes: _shares(votes) for votes in set(asked)}  # many questions are voted on alike
     records: tuple[Record, ...] = ()
     for _ in range(_MOST_ROUNDS):
         right: Counter[Voter] = Counter()
-        for votes, belief in zip(asked, believed, strict=True):
+        for votes in asked:
+            belief = believed[votes]
             for voter, choice in votes:
                 right[voter] += belief[choice]  # type: ignore[assignment]
         before, records = records, _records(right, valid)
@@ -162,7 +163,7 @@ def weights_from_votes(questions: Sequence[Sequence[Cast]]) -> Weights:
         ):
             break
         log_odds = {record.voter: _log_odds(record.accuracy, alternatives) for record in records}
-        believed = [_beliefs(scores(votes, log_odds)) for votes in asked]
+        believed = {votes: _beliefs(scores(votes, log_odds)) for votes in believed}
     return Weights("votes", alternatives, records)
 
 
