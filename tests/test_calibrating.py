@@ -76,6 +76,7 @@ def test_a_past_in_words() -> None:
     assert "100 % [99" in str(Past(500, 500))
     assert Past(8, 8).chance == 0.9
     assert (str(Shape((4, 1))), str(Shape((3,), 2))) == ("4-1", "3, 2 lost")
+    assert (Shape((4, 1)).runs, Shape((3,), 2).runs) == (5, 5)
 
 
 @given(FORETOLD)

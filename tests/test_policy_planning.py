@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fanin.errors import InputError
 from fanin.policy.estimating import estimated_tokens
-from fanin.policy.planning import QUESTIONS, Assumed, expected
+from fanin.policy.planning import QUESTIONS, Assumed, Limits, expected
 from fanin.policy.pricing import Price
 from fanin.policy.stopping import forecast, parse_rule
 from fanin.values import Message
@@ -53,6 +53,31 @@ def test_one_call_at_a_time_takes_as_many_rounds_as_runs_and_enough_at_once_as_w
     alone, together = forecast(made, share, 1), forecast(made, share, runs)
     assert alone.rounds == pytest.approx(alone.runs)
     assert together.rounds == pytest.approx(together.waves)
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [
+        (Limits(), 2.0),
+        (Limits(rpm=3), 62.0),  # 6 calls of each of two models: 3 at once, the last one after a minute
+        (Limits(tpm=300), 122.0),  # 900 tokens of each
+        (Limits(rpm=6, tpm=900), 2.0),
+        (Limits(rpm=3, tpm=300), 122.0),
+    ],
+)
+def test_limits_are_those_of_each_model_and_the_last_call_takes_its_time(
+    limits: Limits, seconds: float
+) -> None:
+    made = assumed(concurrency=12, prices=(Price(1, 2), Price(3, 4)), limits=limits)
+    for row in expected(parse_rule("all", runs=12), made, max_tokens=100):
+        assert row.seconds == seconds
+
+
+def test_one_call_may_take_the_tokens_of_a_whole_minute_and_no_more() -> None:
+    rule = parse_rule("all", runs=1)
+    assert expected(rule, assumed(limits=Limits(tpm=150)), max_tokens=100)[0].seconds == 2.0
+    with pytest.raises(InputError, match="at least the 150 tokens of one call"):
+        expected(rule, assumed(limits=Limits(tpm=149.5)), max_tokens=100)
 
 
 def test_every_run_is_exact() -> None:
