@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fanin.errors import InputError
 from fanin.policy.estimating import estimated_tokens
-from fanin.policy.planning import QUESTIONS, Assumed, Limits, expected
+from fanin.policy.planning import QUESTIONS, Assumed, Expected, Limits, expected, in_all
 from fanin.policy.pricing import Price
 from fanin.policy.stopping import forecast, parse_rule
 from fanin.values import Message
@@ -78,6 +78,20 @@ def test_one_call_may_take_the_tokens_of_a_whole_minute_and_no_more() -> None:
     assert expected(rule, assumed(limits=Limits(tpm=150)), max_tokens=100)[0].seconds == 2.0
     with pytest.raises(InputError, match="at least the 150 tokens of one call"):
         expected(rule, assumed(limits=Limits(tpm=149.5)), max_tokens=100)
+
+
+def test_a_cascade_takes_of_each_tier_its_part() -> None:
+    first = Expected("usual", 0.8, 3.0, 150.0, 300.0, 0.01, 4.0, 0.5, 0.1)
+    second = Expected("usual", 0.8, 5.0, 260.0, 500.0, 0.04, 6.0, 0.7, 0.2)
+    whole = Expected("usual", 0.8, 4.25, 215.0, 425.0, 0.02, 5.5, 0.5, 0.1)
+    assert in_all([[first], [second]], [[1.0], [0.25]]) == (whole,)
+    unpriced = attrs.evolve(second, cost_usd=None)
+    assert in_all([[first], [unpriced]], [[1.0], [0.25]]) == (attrs.evolve(whole, cost_usd=None),)
+
+
+def test_at_most_nothing_is_spared() -> None:
+    *_, most = expected(parse_rule("ahead:2", runs=5), assumed(), max_tokens=100)
+    assert (most.share, most.stopped, most.wrong) == (None, 0.0, 0.0)
 
 
 def test_every_run_is_exact() -> None:
