@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil, floor
 
 import attrs
@@ -45,7 +45,7 @@ class Limits:
         """Whether there is no cap at all."""
         return self.max_cost is self.max_total_tokens is self.max_calls is None
 
-    @property
+    @cached_property
     def max_picodollars(self) -> int:
         """`max_cost` as a whole number, rounded down. Raises TypeError where there is none."""
         return floor(Fraction(str(self.max_cost)) * PICO)
