@@ -128,12 +128,13 @@ class Limiter:
         place = next(self._places) if place is None else place
         waiter = Waiter(load, place, clock, ends_s, max_wait_s, waiting)
         self._line_up(waiter)
+        called = False
         try:
             while True:
                 now_s = self._now_s(clock)
                 outlook = self._pump(now_s, waiter)
                 if waiter.ticket is not None:
-                    if waiter.told is not None:
+                    if called:  # and may have been cancelled at the same time
                         await anyio.lowlevel.checkpoint_if_cancelled()
                     if late := self._late(waiter, now_s):
                         return late
@@ -146,10 +147,11 @@ class Limiter:
                     if wait_s > 0:
                         waiter.tell(seen, wait_s)
                     await self._until(outlook, waiter)
+                    called = True
                 else:
                     if waiter.told is None:
                         waiter.tell(_LINE, 0.0)
-                    await waiter.sleep()
+                    called = not await waiter.sleep()
                 if waiter.wake is not None:
                     waiter.wake.renew()
         except BaseException:

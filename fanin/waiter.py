@@ -61,17 +61,20 @@ class Waiter:
             self.told = (outlook.why, outlook.at_s)
             self.waiting(outlook, wait_s)
 
-    async def sleep(self) -> None:
-        """Sleeps until it is called, or until the time that `plan` sets. Raises what `waiting` raised."""
+    async def sleep(self) -> bool:
+        """Sleeps until it is called, or until the time that `plan` sets: True where that has come. Raises
+        what `waiting` raised."""
         assert self.wake is not None
         self._context = copy_context()
         try:
-            with anyio.CancelScope() as self._alarm:
+            with anyio.CancelScope() as alarm:
+                self._alarm = alarm
                 await self.wake.event.wait()
         finally:
             self._alarm = None
         if self._problem is not None:
             raise self._problem
+        return alarm.cancelled_caught
 
     def plan(self, outlook: Outlook, wait_s: float, where: object) -> bool:
         """Tells a sleeper that it stands first, and lets it sleep on until that outlook: it need not wake

@@ -75,7 +75,9 @@ class History:
 
     def until(self, at_s: float) -> Load:
         """Everything sent at `at_s` or before; of times that are forgotten, the oldest that is known."""
-        times, totals = self._chunk(at_s)
+        times, totals = self._open
+        if self._full and (not times or at_s < times[0]):
+            times, totals = self._full[max(0, bisect_right(self._full, at_s, key=_chunk_time) - 1)]
         place = bisect_right(times, at_s)
         if place:
             return totals[place - 1]
@@ -109,12 +111,6 @@ class History:
         times, totals = tuple([at_s for at_s, _ in entries]), tuple([sent for _, sent in entries])
         chunks = [(times[at : at + CHUNK], totals[at : at + CHUNK]) for at in range(0, len(times), CHUNK)]
         return cls(total, tuple(chunks[:-1]), chunks[-1]) if chunks else cls(total)
-
-    def _chunk(self, at_s: float) -> _Chunk:
-        times = self._open[0]
-        if self._full and (not times or at_s < times[0]):
-            return self._full[max(0, bisect_right(self._full, at_s, key=_chunk_time) - 1)]
-        return self._open
 
 
 NOTHING_SENT = History()

@@ -120,12 +120,14 @@ class Around:
     """When it was sent."""
     trip_s: float
     """It arrived at most so much later."""
+    load: Load
+    """What it took."""
     total: Load
     """Everything sent until now."""
     soon: Load
-    """Of that, what may have arrived no later than the request: the rest certainly came after it."""
+    """Of that, what may have arrived no later than the request, itself included: the rest came after it."""
     before: Load
-    """And what certainly did, itself included: the rest perhaps came after it."""
+    """And what certainly arrived before it: the rest may have come after it."""
 
 
 def mirrored(bucket: Bucket, told: Level, around: Around, now_s: float) -> Bucket:
@@ -160,7 +162,8 @@ def _bounds(limit: Limit, told: Level, around: Around, now_s: float) -> tuple[fl
     if told.reset_s is None or elapsed_s >= told.reset_s:
         return -math.inf, now_most
     refilled = rates.slowest * max(0.0, elapsed_s - around.trip_s)
-    return least - (total - around.before.of(limit.unit)) + refilled, now_most
+    perhaps_after = total - around.before.of(limit.unit) - around.load.of(limit.unit)
+    return least - perhaps_after + refilled, now_most
 
 
 def named(bucket: Bucket, told: Refusal, requested: float, reset_s: float | None, now_s: float) -> Bucket:

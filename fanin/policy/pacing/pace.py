@@ -313,22 +313,18 @@ def _mirrored(
     if not told:
         return pace.buckets
     (trip_s, late_s), history, went_s = times_s, pace.history, ticket.went_s
-    around = Around(
-        ticket.number,
-        went_s,
-        trip_s,
-        history.total,
-        history.until(went_s + trip_s),
-        # What was reserved before may have gone after, by as much as requests are late.
-        history.until(went_s - trip_s - late_s) + ticket.load,
-    )
+    soon = history.until(went_s + trip_s)
+    # What was reserved before may have gone after, by as much as requests are late.
+    before = history.until(went_s - trip_s - late_s)
+    around = Around(ticket.number, went_s, trip_s, ticket.load, history.total, soon, before)
     buckets = list(pace.buckets)
     for level in told:
-        place = next((at for at, bucket in enumerate(buckets) if bucket.limit.name == level.name), None)
-        if place is None:
-            buckets.append(mirror.mirrored(_new(pace, level, now_s), level, around, now_s))
+        for place, bucket in enumerate(buckets):
+            if bucket.limit.name == level.name:
+                buckets[place] = mirror.mirrored(bucket, level, around, now_s)
+                break
         else:
-            buckets[place] = mirror.mirrored(buckets[place], level, around, now_s)
+            buckets.append(mirror.mirrored(_new(pace, level, now_s), level, around, now_s))
     return tuple(buckets)
 
 
