@@ -16,14 +16,20 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import product
 
 import attrs
 from limits_clients import CLIENTS, ON_SOCKETS_ONLY, PACKAGES, available
 from limits_jobs import SCENARIOS, Scenario, grid
-from limits_runs import Came, run_really, run_virtually, weighed
+from limits_load import OFFERS, measured
+from limits_runs import Came, run_really, run_virtually
 
-LOADS = {1_000: 50.0, 100_000: 100.0}
-"""Requests waiting at once -> the most microseconds of CPU that one may cost the limiter."""
+LOADS = {
+    1_000: (50.0, tuple(OFFERS)),
+    10_000: (100.0, ("requests", "tokens too")),
+    100_000: (100.0, ("tokens too",)),
+}
+"""Requests waiting at once -> the most microseconds of CPU that one may cost, and what is told."""
 GRID_PROMISE = {"median": 1.03, "p90": 1.20, "worst": 1.6, "median refusals": 0.1, "worst refusals": 1.0}
 
 
@@ -137,19 +143,28 @@ def print_grid_row(name: str, runs: Sequence[Came]) -> None:
     print(f"  {name:25}{cells}{lost:7}{verdict}")
 
 
-def print_loads() -> None:
+def print_loads(rounds: int) -> None:
     """What the limiter itself costs."""
-    print("\nThe limiter itself: a request paced, less the same request with nobody pacing it")
-    for requests, most_us in LOADS.items():
-        note(f"{requests} waiting")
-        figures = weighed(requests)
-        note("")
-        kept = "kept" if figures["cpu_us"] <= most_us else "MISSED"
-        size = figures["bytes"] / 1024
-        print(
-            f"  {requests:7} waiting{figures['cpu_us']:8.0f} us a request  {kept}: at most {most_us:.0f} us"
-            f"{size:8.1f} KB a waiting request, all in all"
+    print("\nThe limiter itself: CPU of a request, less the same tasks and timers with nobody pacing them")
+    print(f"  {'waiting':>7}  {'loop':8} {'told':12}{'tasks, us':>10}{'limiter, us':>12}{'refused':>9}")
+    for requests, (most_us, offers) in LOADS.items():
+        for loop, name in product(("asyncio", "trio"), offers):
+            note(f"{requests} waiting, {loop}, {name}")
+            turns = max(1, rounds * 1_000 // requests)
+            figures = measured(loop, name, str(requests), str(turns))
+            note("")
+            kept = "kept" if figures["limiter_us"] <= most_us else "MISSED"
+            print(
+                f"  {requests:7}  {loop:8} {name:12}{figures['base_us']:10.0f}{figures['limiter_us']:12.0f}"
+                f"{figures['refused']:9.3f}  {kept}: at most {most_us:.0f}"
+            )
+    print("Memory of a request that waits, all in all")
+    for requests, loop in product(LOADS, ("asyncio", "trio")):
+        paced, base = (measured(loop, what, str(requests), "1") for what in ("memory", "base memory"))
+        sizes = (
+            f"{paced['bytes'] / 1024:6.1f} KB, a task with an event and a timer {base['bytes'] / 1024:.1f} KB"
         )
+        print(f"  {requests:7}  {loop:8} {sizes}")
 
 
 def at_least_one(text: str) -> int:
@@ -205,7 +220,7 @@ def main() -> None:
     if missing := [name for name in options.clients if name not in names]:
         print(f"left out, since not installed or without virtual time: {', '.join(missing)}")
     if options.load:
-        print_loads()
+        print_loads(10 * options.rounds)
     elif options.grid:
         print_grid(options, names)
     else:

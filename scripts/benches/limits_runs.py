@@ -3,7 +3,7 @@
     python limits_runs.py CLIENT SCENARIO_NAME URL KEY PART CAP_S
 
 is one process of a run over sockets: it prints `ready`, waits for a line, does its part of the job and prints
-what came of it as JSON. `python limits_runs.py REQUESTS` measures what the limiter itself costs.
+what came of it as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,13 +24,11 @@ from urllib.request import Request, urlopen
 import anyio
 import attrs
 import limited_server
-from limited_provider import LimitedBackend, Limits, Offer, Provider
-from limits_clients import CLIENTS, HttpWire, Surroundings, VirtualWire, all_at_once, conducted
+from limited_provider import Limits, Provider
+from limits_clients import CLIENTS, HttpWire, Surroundings, VirtualWire, all_at_once
 from limits_jobs import SCENARIOS, Asked, Scenario
 from shared_store import MemoryStore
 from virtual_time import VirtualLoop
-
-from fanin.limiters import Limiters
 
 
 class MovingLoop(VirtualLoop):
@@ -215,51 +212,5 @@ async def do_part(name: str, facts: str, url: str, key: str, part: str, cap_s: s
     print(json.dumps(told), flush=True)
 
 
-def cpu_s_of(requests: int, *, paced: bool) -> float:
-    """CPU of so many requests that all wait at once, or, with nobody pacing them, of none that waits."""
-    limits = Limits(requests / 30, max(1.0, requests / 300)) if paced else Limits(1e9, 1e9)
-    provider = Provider(Offer(limits))
-
-    async def main() -> float:
-        backend = LimitedBackend(provider, limited=paced)
-        call = await conducted(backend, Limiters(), 60.0)
-        job = [Asked(index, "m", 40) for index in range(requests)]
-        done: dict[int, float] = {}
-        failed: dict[int, str] = {}
-        began_s = time.process_time()
-        await all_at_once(call, job, done, failed)
-        spent_s = time.process_time() - began_s
-        if failed:
-            sys.exit(f"bench: {len(failed)} of {requests} were lost: {next(iter(failed.values()))}")
-        return spent_s
-
-    gc.collect()
-    return anyio.run(main, backend_options={"loop_factory": MovingLoop})
-
-
-def weigh(requests: int) -> None:
-    """Prints what a request costs: microseconds of CPU in the limiter, bytes of memory while it waits."""
-    cpu_s_of(100, paced=True)  # imports
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cpu_s_of(requests, paced=True)  # also lets the process grow, which costs CPU of its own
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    turns = [
-        (cpu_s_of(requests, paced=True), cpu_s_of(requests, paced=False))
-        for _ in range(5 if requests <= 10_000 else 2)
-    ]
-    spent_s = min(paced_s for paced_s, _ in turns) - min(unpaced_s for _, unpaced_s in turns)
-    print(json.dumps({"cpu_us": spent_s / requests * 1e6, "bytes": grown * 1024 / requests}))
-
-
-def weighed(requests: int) -> dict[str, float]:
-    """`weigh` in a process of its own."""
-    with process(__file__, str(requests)) as running:
-        figures: dict[str, float] = json.loads(line_of(running))
-    return figures
-
-
 if __name__ == "__main__":
-    if len(sys.argv) == 2:
-        weigh(int(sys.argv[1]))
-    else:
-        asyncio.run(do_part(*sys.argv[1:]))
+    asyncio.run(do_part(*sys.argv[1:]))
