@@ -3,7 +3,8 @@
 One `Limiter` an account and model, for the whole process (`fanin.limiters` holds them): every vote finds
 the same one without being told. It holds a state of `fanin.policy.pacing` and one line of waiting
 requests. Whoever stands first in the line sleeps until the state lets it go; nobody else has a timer, so
-that nobody wakes together with anybody. Whatever the state allows goes at once, oldest first.
+that nobody wakes together with anybody. Whoever goes tells the next how long it has to sleep on, so that a
+request wakes up once. Whatever the state allows goes at once, oldest first.
 
 Where other processes share the pace, the state is theirs too: whoever stands first looks into the store
 that holds it, a few times a second, and takes tickets for those who may go in the next moments.
@@ -161,7 +162,7 @@ class Limiter:
         finally:
             waiter.left = True
             if self._first is waiter:
-                self._pump(self._now_s(clock), None)
+                self._pump(self._now_s(clock), None, leaving=True)
 
     def answered(self, ticket: Ticket, headers: Headers, now_s: float, used_tokens: float | None) -> None:
         """An answer came, with these headers; `used_tokens` is what it took, None where unknown."""
@@ -339,8 +340,12 @@ class Limiter:
             if outlook.at_s - share.reach_s(outlook) < self._wakes_s - _NOW_S:
                 first.call(where)
 
-    def _pump(self, now_s: float, caller: Waiter | None) -> Outlook | None:
-        """Lets go what may go now. What holds the caller, where it stands first."""
+    def _pump(self, now_s: float, caller: Waiter | None, *, leaving: bool = False) -> Outlook | None:
+        """Lets go what may go now. What holds the caller, where it stands first.
+
+        `leaving`: the first leaves without having been let go. Whoever comes after it is woken then, since
+        it may have been cancelled together with it.
+        """
         woken: list[Waiter] = []
         with self._lock:
             outlook = None
@@ -364,7 +369,7 @@ class Limiter:
         others = [waiter for waiter in woken if waiter is not caller]
         where = here() if others else None
         for waiter in others:
-            if waiter is not first or not self._planned(waiter, outlook, now_s, where):
+            if leaving or waiter is not first or not self._planned(waiter, outlook, now_s, where):
                 waiter.call(where)
         return outlook if first is not None and first is caller else None
 

@@ -14,7 +14,8 @@ from fanin.policy.pacing import Load, Outlook, Ticket
 from fanin.waking import Wake
 
 Waiting: TypeAlias = Callable[[Outlook, float], None]
-"""Is told what holds a request, and for how many seconds."""
+"""Is told what holds a request, and for how many seconds: on the request's event loop and in its context,
+though maybe not in its task."""
 
 
 @attrs.frozen

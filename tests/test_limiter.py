@@ -244,6 +244,23 @@ async def test_what_goes_wrong_in_telling_is_the_waiter_s_own_and_in_its_own_con
 
 
 @pytest.mark.anyio
+async def test_those_who_are_cancelled_together_are_told_nothing_more() -> None:
+    limiter, clock, told = paced(stagger_s=2.0), LoopClock(), list[str]()
+    await limiter.admit(Load(), clock)
+    async with anyio.create_task_group() as group:
+
+        async def pass_through() -> None:
+            await limiter.admit(Load(), clock, waiting=lambda outlook, wait_s: told.append(outlook.why))
+
+        for _ in range(20):
+            group.start_soon(pass_through)
+        await anyio.sleep(0.1)
+        group.cancel_scope.cancel()
+    assert sorted(told) == ["line"] * 19 + ["stagger"]
+    assert limiter.waiting == 0
+
+
+@pytest.mark.anyio
 async def test_a_gate_that_moves_while_somebody_waits_holds_them() -> None:
     limiter, clock = paced(stagger_s=10.0), LoopClock()
     first = await limiter.admit(Load(), clock)
