@@ -183,7 +183,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="names, separated by commas")
     parser.add_argument(
-        "--rounds", type=at_least_one, default=3, help="runs of each, every one with other luck"
+        "--rounds", type=at_least_one, default=9, help="runs of each, every one with other luck"
     )
     parser.add_argument("--seconds", action="store_true", help="refusals by the second; the worst of a grid")
     how = parser.add_mutually_exclusive_group()
