@@ -22,6 +22,14 @@ def running_loop() -> object:
         return anyio.lowlevel.current_token().native_token
 
 
+class Sleeper(Protocol):
+    """Whoever sleeps on an event loop."""
+
+    def wake_in(self, seconds: float) -> None:
+        """Has it wake after that time; called on its own event loop."""
+        ...
+
+
 class Clock(Protocol):
     """Tells the time and lets it pass."""
 
@@ -33,9 +41,9 @@ class Clock(Protocol):
         """Comes back when that time has passed, or when `wake` is set before."""
         ...
 
-    def alarm(self, scope: anyio.CancelScope, seconds: float) -> bool:
-        """Cancels what `scope` covers when that time has passed: how a sleeper is told its time by others
-        on its event loop. False where time passes in no other way than by `sleep`."""
+    def alarm(self, sleeper: Sleeper, seconds: float) -> bool:
+        """Wakes a sleeper when that time has passed: how it is told its time by others on its event loop.
+        False where time passes in no other way than by `sleep`."""
         ...
 
 
@@ -64,8 +72,8 @@ class LoopClock:
         with anyio.move_on_after(seconds):
             await wake.wait()
 
-    def alarm(self, scope: anyio.CancelScope, seconds: float) -> bool:
-        scope.deadline = anyio.current_time() + seconds
+    def alarm(self, sleeper: Sleeper, seconds: float) -> bool:
+        sleeper.wake_in(seconds)
         return True
 
 
@@ -105,5 +113,5 @@ class StillClock:
     async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
         await anyio.lowlevel.checkpoint()
 
-    def alarm(self, scope: anyio.CancelScope, seconds: float) -> bool:
+    def alarm(self, sleeper: Sleeper, seconds: float) -> bool:
         return False

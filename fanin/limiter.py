@@ -152,7 +152,8 @@ class Limiter:
                 else:
                     if waiter.told is None:
                         waiter.tell(_LINE, 0.0)
-                    called = not await waiter.sleep()
+                    await waiter.sleep()
+                    called = True
                 if waiter.wake is not None:
                     waiter.wake.renew()
         except BaseException:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TypeAlias
 
-import anyio
 import attrs
 
 from fanin.clock import Clock
@@ -46,9 +45,8 @@ class Waiter:
     """What it was told last of what holds it."""
     wake: Wake | None = None
     """What it is woken by; made where it has to wait."""
-    _alarm: anyio.CancelScope | None = None
-    """Its sleep in the line: whoever leaves it the first place says when that is over."""
     _context: Context | None = None
+    """While it sleeps in the line: whoever leaves it the first place says there when that is over."""
     _problem: Exception | None = None
     """What was raised where somebody else told it."""
 
@@ -62,33 +60,24 @@ class Waiter:
             self.told = (outlook.why, outlook.at_s)
             self.waiting(outlook, wait_s)
 
-    async def sleep(self) -> bool:
-        """Sleeps until it is called, or until the time that `plan` sets: True where that has come. Raises
-        what `waiting` raised."""
+    async def sleep(self) -> None:
+        """Sleeps until it is called, or until the time that `plan` sets. Raises what `waiting` raised."""
         assert self.wake is not None
         self._context = copy_context()
         try:
-            with anyio.CancelScope() as alarm:
-                self._alarm = alarm
-                await self.wake.event.wait()
+            await self.wake.sleep()
         finally:
-            self._alarm = None
+            self._context = None
         if self._problem is not None:
             raise self._problem
-        return alarm.cancelled_caught
 
     def plan(self, outlook: Outlook, wait_s: float, where: object) -> bool:
         """Tells a sleeper that it stands first, and lets it sleep on until that outlook: it need not wake
         up for that. False where it has to, since it sleeps on another event loop than `where`, would wait
         for too long, or has a clock of its own kind."""
-        if (
-            self._alarm is None
-            or self._context is None
-            or self.wake is None
-            or not self.wake.sleeps_on(where)
-        ):
+        if self._context is None or self.wake is None or not self.wake.sleeps_on(where):
             return False
-        if self.too_long(outlook, wait_s) or not self.clock.alarm(self._alarm, wait_s):
+        if self.too_long(outlook, wait_s) or not self.clock.alarm(self.wake, wait_s):
             return False
         try:
             self._context.run(self.tell, outlook, wait_s)

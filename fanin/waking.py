@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -17,6 +18,34 @@ class Wake:
     event: anyio.Event = attrs.field(factory=anyio.Event)
     """What it sleeps on: set when it is woken."""
     _loop: Any = attrs.field(factory=running_loop)
+    _timer: asyncio.TimerHandle | None = None
+    _scope: anyio.CancelScope | None = None
+
+    async def sleep(self) -> None:
+        """Sleeps until it is woken, or until the time that others on its event loop set by `wake_in`."""
+        if isinstance(self._loop, asyncio.AbstractEventLoop):
+            try:
+                await self.event.wait()
+            finally:
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+            return
+        try:
+            with anyio.CancelScope() as self._scope:
+                await self.event.wait()
+        finally:
+            self._scope = None
+
+    def wake_in(self, seconds: float) -> None:
+        """Has a sleeper wake after that time, and no longer when it was to before; on its own event loop."""
+        if self._scope is not None:
+            self._scope.deadline = anyio.current_time() + seconds
+        else:
+            # A scope that ends by its deadline cancels, which asyncio takes three turns of its loop for.
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(seconds, self.event.set)
 
     def sleeps_on(self, where: object) -> bool:
         """Whether that is its event loop."""

@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 
 from fanin.backend import Capabilities
+from fanin.clock import Sleeper
 from fanin.context import RUN_INDEX
 from fanin.errors import CallError
 from fanin.values import Completion, Request, Usage
@@ -115,5 +116,5 @@ class SharedClock:
             self._now_s += seconds
         await anyio.lowlevel.checkpoint()
 
-    def alarm(self, scope: anyio.CancelScope, seconds: float) -> bool:
+    def alarm(self, sleeper: Sleeper, seconds: float) -> bool:
         return False
