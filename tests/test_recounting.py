@@ -251,12 +251,21 @@ def test_objects_of_votes_are_counted_as_they_were(tmp_path: Path) -> None:
         }
 
 
+def test_rows_on_questions_that_could_not_be_asked_are_passed_over(tmp_path: Path) -> None:
+    verdict = voted(["yes", "no", "yes"])
+    bad = {"id": "q", "line": 2, "error": "it has no question"}
+    rows = stored(tmp_path / "rows.jsonl", verdict.to_dict(), bad, verdict.to_dict())
+    assert [decided(record).answer for record in records_of(rows)] == ["yes", "yes"]
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("what?", "line 1: it is not JSON"),
         ("[1]", "line 1: it is not a JSON object"),
         ("{}", "it holds no samples and no ballots"),
+        ('{"schema": "fanin.panel/1"}', 'it is no vote but "fanin.panel/1", so there is nothing to count'),
+        ('{"line": 1, "error": "it has no question"}', "there is no vote in it: every row says why"),
         ('{"samples": []}', "it holds no run"),
         ('{"samples": [5]}', "a sample is not an object"),
         ('{"samples": [{"answer": "a", "model": 5}]}', "a sample's model is 5, not a text"),

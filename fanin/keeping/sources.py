@@ -24,7 +24,8 @@ def records_of(source: str, answer: Answer | None = None, log: Log | None = None
     """The kept runs that `source` means, at least one: a file, `FILE#ID` for one in it, or a run in the log.
 
     A file holds records (`fanin runs export`), a tape, or votes: stored ones or objects `fanin.vote/1`, plain
-    or gzipped. `answer` is the type of the answers where a tape or a file of votes does not tell it.
+    or gzipped; a batch's rows on questions that could not be asked are passed over. `answer` is the type of
+    the answers where a tape or a file of votes does not tell it.
 
     Raises RecordError and LogError, with the line where it is one.
     """
@@ -66,18 +67,30 @@ def records_in(path: str, answer: Answer | None = None) -> Iterator[Record]:
             return
         if not number:
             raise RecordError(f"{path}: there is nothing in it")
-        for number, line in lines_of(path):
-            where = f"{path}, line {number}"
-            if _RUN.match(line):
-                yield read_record(line, where)
-                continue
-            from fanin.keeping.votes import stored_vote
-
-            yield stored_vote(line, where, number, answer)
+        yield from _of_lines(path, answer)
     except (RecordError, CassetteError):
         raise
     except FaninError as error:
         raise RecordError(error.message, mend=error.mend) from None
+
+
+def _of_lines(path: str, answer: Answer | None) -> Iterator[Record]:
+    from fanin.stored_votes import lines_of
+
+    held = False
+    for number, line in lines_of(path):
+        where = f"{path}, line {number}"
+        if _RUN.match(line):
+            record: Record | None = read_record(line, where)
+        else:
+            from fanin.keeping.votes import stored_vote
+
+            record = stored_vote(line, where, number, answer)
+        if record is not None:
+            held = True
+            yield record
+    if not held:
+        raise RecordError(f"{path}: there is no vote in it: every row says why there is none")
 
 
 def begins_with_sqlite(path: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fanin.answers import Answer, Spoiled, Text, YesNo
 from fanin.answers.auto import parse_answer
+from fanin.answers.normal import quote
 from fanin.answers.reply import UNFINISHED, read_completion
 from fanin.errors import FaninError, InputError, RecordError
 from fanin.keeping.record import Decided, KeptTier, KeptVote, Record
@@ -24,6 +25,7 @@ from fanin.values import (
     Variation,
 )
 
+_BAD_ROW = frozenset({"id", "line", "error"})
 _FINISH: dict[str, Finish] = {reason: finish for finish, reason in UNFINISHED.items()}
 
 
@@ -31,8 +33,9 @@ class _Unusable(Exception):
     """What is wrong with a line."""
 
 
-def stored_vote(line: str, where: str, number: int, answer: Answer | None) -> Record:
-    """The record of one line of stored votes (`fanin.stored_votes` has the format) or of one object.
+def stored_vote(line: str, where: str, number: int, answer: Answer | None) -> Record | None:
+    """The record of one line of stored votes (`fanin.stored_votes` has the format) or of one object; None for
+    a batch's row on a question that could not be asked, `{"id", "line", "error"}`.
 
     `answer` is the type where the line names none. An object `fanin.vote/1` says neither its type nor which
     letters its runs were shown, so what was read of a reply counts; with an `answer` that has no options the
@@ -47,6 +50,8 @@ def stored_vote(line: str, where: str, number: int, answer: Answer | None) -> Re
     try:
         if not isinstance(found, dict):
             raise _Unusable("it is not a JSON object")
+        if found.keys() <= _BAD_ROW and "error" in found:
+            return None
         return _record(found, str(found.get("id", number)), answer)
     except _Unusable as problem:
         raise RecordError(f"{where}: {problem}") from None
@@ -58,7 +63,11 @@ def _record(found: dict[str, Any], name: str, answer: Answer | None) -> Record:
     samples = found.get("samples", found.get("ballots"))
     question = _text(found.get("question") or name, "its question")
     if not isinstance(samples, list):
-        raise _Unusable("it holds no samples and no ballots, so there is nothing to count")
+        kind = found.get("schema")
+        named = (
+            "it holds no samples and no ballots" if kind is None else f"it is no vote but {quote(str(kind))}"
+        )
+        raise _Unusable(f"{named}, so there is nothing to count")
     if not all(isinstance(sample, dict) for sample in samples):
         raise _Unusable("a sample is not an object")
     again = answer is not None and not answer.options
