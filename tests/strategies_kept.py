@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fanin.answers import Answer, Choice, Number, Text, YesNo
 from fanin.judging import judged
-from fanin.policy.pricing import Price
+from fanin.policy.pricing import Price, Prices
 from fanin.stages.cascade import cascade
 from fanin.stages.conclude import conclude
 from fanin.stages.fan_out import fan_out
@@ -74,8 +74,8 @@ def plans(draw: st.DrawFn, models: Sequence[str] = ("small", "other")) -> Plan:
 
 
 @st.composite
-def votes(draw: st.DrawFn, plan: Plan | None = None) -> Verdict:
-    """Verdicts of one tier, with all that may come back."""
+def votes(draw: st.DrawFn, plan: Plan | None = None, prices: Prices | None = None) -> Verdict:
+    """Verdicts of one tier, with all that may come back; `prices` are those of the tiers before it."""
     plan = plan or draw(plans())
     stopped = draw(st.sampled_from([Stopped(), Stopped("rule", "decided"), Stopped("deadline", "decided")]))
     asked = range(plan.runs) if stopped.by == "all" else range(draw(st.integers(0, plan.runs)))
@@ -111,7 +111,7 @@ def votes(draw: st.DrawFn, plan: Plan | None = None) -> Verdict:
         gather(outcomes, plan.runs),
         stopped=stopped,
         backend=draw(st.sampled_from(["fake", "groq"])),
-        price=draw(st.none() | st.just(Price(0.15, 0.6))),
+        price=draw(st.none() | st.just(Price(0.15, 0.6))) if prices is None else prices,
         events=tuple(Event("retry", index, 0.1 * index, 2, 1.5, "slow down") for index in asked),
         remarks=draw(st.lists(st.just("It is certified."), max_size=1)),
     )
@@ -128,7 +128,8 @@ def verdicts(draw: st.DrawFn) -> Verdict:
             first.basis.plan, variation=attrs.evolve(first.basis.plan.variation, models=("large",))
         )
         tiers = (first.models, ("large",), ("never asked",))
-        verdict = cascade([first, draw(votes(changed))], tiers, first.basis.prices)
+        prices = first.basis.prices
+        verdict = cascade([first, draw(votes(changed, prices))], tiers, prices)
     if draw(st.booleans()):
         return judged(verdict, [first.basis.plan] * 2, weights="logprob")
     return verdict
