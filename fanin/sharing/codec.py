@@ -7,6 +7,7 @@ that knew other fields is recognized, and never misread.
 from __future__ import annotations
 
 import json
+import math
 import types
 from collections.abc import Callable
 from functools import cache
@@ -36,15 +37,14 @@ def decode(data: bytes) -> Joint:
     """The state that `encode` wrote. Raises ValueError for anything else."""
     try:
         joint: Joint = _reader(Joint)(json.loads(data))
-    except (TypeError, LookupError, RecursionError) as error:
+    except (TypeError, LookupError, RecursionError, OverflowError) as error:
         raise ValueError(f"not a state: {error}") from None
     return joint
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, History):
-        sends = [(at_s, load.requests, load.tokens) for at_s, load in value.newest(KEPT_SENDS)]
-        return [_plain(value.total), [list(column) for column in zip(*sends, strict=True)]]
+        return [_plain(value.total), value.newest(KEPT_SENDS)]
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     kind: Any = type(value)
@@ -110,12 +110,17 @@ def _object(kind: type) -> Reader:
 
 def _history(found: Any) -> History:
     total, columns = _list(found)
-    number = _reader(float)
-    entries = [
-        (number(at_s), Load(number(requests), number(tokens)))
-        for at_s, requests, tokens in zip(*_list(columns), strict=True)
-    ]
-    return History.of(entries, _reader(Load)(total))
+    times, requests, tokens = [_numbers(column) for column in _list(columns)]
+    if not len(times) == len(requests) == len(tokens):
+        raise ValueError("entries that are not whole")
+    return History.of((times, requests, tokens), _reader(Load)(total))
+
+
+def _numbers(found: Any) -> tuple[float, ...]:
+    # One by one they would take as long as all the rest together.
+    if not set(map(type, _list(found))) <= {int, float} or any(map(math.isnan, found)):
+        raise ValueError("something else among numbers")
+    return tuple(found)
 
 
 def _list(found: Any) -> list[Any]:

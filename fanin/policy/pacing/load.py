@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from itertools import chain
 from typing import Literal, TypeAlias
 
 import attrs
@@ -42,11 +42,12 @@ class Load:
 
 NOTHING = Load(0.0, 0.0)
 
-_Chunk: TypeAlias = "tuple[tuple[float, ...], tuple[Load, ...]]"
-"""Times, and everything sent until and with each of them; in columns, so that a time is found fast."""
+Columns: TypeAlias = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+"""Times, and the requests and the tokens sent until and with each of them; in columns, so that a time is
+found fast, and the whole is handed on as it is."""
 
 
-def _chunk_time(chunk: _Chunk) -> float:
+def _first_s(chunk: Columns) -> float:
     return chunk[0][0]
 
 
@@ -59,29 +60,32 @@ class History:
 
     total: Load = NOTHING
     """Everything ever sent; only ever grows, whatever was refused or given back afterwards."""
-    _full: tuple[_Chunk, ...] = ()
-    _open: _Chunk = ((), ())
+    _full: tuple[Columns, ...] = ()
+    _open: Columns = ((), (), ())
 
     def sent(self, load: Load, now_s: float) -> History:
         """The record with one more request."""
         total = self.total + load
-        times, totals = self._open
+        times, requests, tokens = self._open
         if len(times) < CHUNK:
-            return History(total, self._full, ((*times, now_s), (*totals, total)))
+            entry = (*times, now_s), (*requests, total.requests), (*tokens, total.tokens)
+            return History(total, self._full, entry)
         full = (*self._full, self._open)
-        while len(full) > MOST_CHUNKS or (len(full) > 1 and _chunk_time(full[1]) < now_s - KEPT_S):
+        while len(full) > MOST_CHUNKS or (len(full) > 1 and _first_s(full[1]) < now_s - KEPT_S):
             full = full[1:]
-        return History(total, full, ((now_s,), (total,)))
+        return History(total, full, ((now_s,), (total.requests,), (total.tokens,)))
 
     def until(self, at_s: float) -> Load:
         """Everything sent at `at_s` or before; of times that are forgotten, the oldest that is known."""
-        times, totals = self._open
+        times, requests, tokens = self._open
         if self._full and (not times or at_s < times[0]):
-            times, totals = self._full[max(0, bisect_right(self._full, at_s, key=_chunk_time) - 1)]
+            chunk = max(0, bisect_right(self._full, at_s, key=_first_s) - 1)
+            times, requests, tokens = self._full[chunk]
         place = bisect_right(times, at_s)
-        if place:
-            return totals[place - 1]
-        return totals[0] if self._full else NOTHING
+        if not place and not self._full:
+            return NOTHING
+        entry = max(0, place - 1)
+        return Load(requests[entry], tokens[entry])
 
     @property
     def last_s(self) -> float:
@@ -91,25 +95,29 @@ class History:
 
     def sent_after(self, at_s: float) -> float:
         """When the first request after `at_s` was sent; inf where there is none."""
-        for times, _ in (*self._full, self._open):
+        for times, _, _ in (*self._full, self._open):
             if times and times[-1] > at_s:
                 return times[bisect_right(times, at_s)]
         return math.inf
 
-    def newest(self, count: int) -> tuple[tuple[float, Load], ...]:
+    def newest(self, count: int) -> Columns:
         """The newest entries, oldest first; so many, or all there are."""
-        entries: list[tuple[float, Load]] = []
-        for times, totals in (self._open, *reversed(self._full)):
-            if len(entries) >= count:
+        chunks = [self._open]
+        for chunk in reversed(self._full):
+            if CHUNK * (len(chunks) - 1) + len(self._open[0]) >= count:
                 break
-            entries = [*zip(times, totals, strict=True), *entries]
-        return tuple(entries[-count:])
+            chunks.insert(0, chunk)
+        times, requests, tokens = [
+            tuple(chain.from_iterable(column))[-count:] for column in zip(*chunks, strict=True)
+        ]
+        return times, requests, tokens
 
     @classmethod
-    def of(cls, entries: Sequence[tuple[float, Load]], total: Load) -> History:
+    def of(cls, entries: Columns, total: Load) -> History:
         """The record that holds these entries, oldest first; what was sent before them is forgotten."""
-        times, totals = tuple([at_s for at_s, _ in entries]), tuple([sent for _, sent in entries])
-        chunks = [(times[at : at + CHUNK], totals[at : at + CHUNK]) for at in range(0, len(times), CHUNK)]
+        times, requests, tokens = entries
+        parts = [slice(at, at + CHUNK) for at in range(0, len(times), CHUNK)]
+        chunks = [(times[part], requests[part], tokens[part]) for part in parts]
         return cls(total, tuple(chunks[:-1]), chunks[-1]) if chunks else cls(total)
 
 
