@@ -22,6 +22,14 @@ def running_loop() -> object:
         return anyio.lowlevel.current_token().native_token
 
 
+class Waitable(Protocol):
+    """What can be waited for, as an event."""
+
+    async def wait(self) -> object:
+        """Comes back when it has happened."""
+        ...
+
+
 class Sleeper(Protocol):
     """Whoever sleeps on an event loop."""
 
@@ -37,7 +45,7 @@ class Clock(Protocol):
         """The time in seconds; comparable between the threads and event loops of one process."""
         ...
 
-    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
+    async def sleep(self, seconds: float, wake: Waitable | None = None) -> None:
         """Comes back when that time has passed, or when `wake` is set before."""
         ...
 
@@ -65,7 +73,7 @@ class LoopClock:
         _, time, ahead_s = known
         return time() + ahead_s
 
-    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
+    async def sleep(self, seconds: float, wake: Waitable | None = None) -> None:
         if wake is None:
             await anyio.sleep(seconds)
             return
@@ -110,7 +118,7 @@ class StillClock:
     def now_s(self) -> float:
         return 0.0
 
-    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
+    async def sleep(self, seconds: float, wake: Waitable | None = None) -> None:
         await anyio.lowlevel.checkpoint()
 
     def alarm(self, sleeper: Sleeper, seconds: float) -> bool:

@@ -153,7 +153,7 @@ class Limiter:
                     if waiter.told is None:
                         waiter.tell(_LINE, 0.0)
                     await waiter.sleep()
-                    called = True
+                    called = waiter.ticket is not None
                 if waiter.wake is not None:
                     waiter.wake.renew()
         except BaseException:
@@ -203,7 +203,8 @@ class Limiter:
         return outlook if self._share is None else Outlook(self.here_s(outlook.at_s), outlook.why)
 
     def _now_s(self, clock: Clock) -> float:
-        return clock.now_s() + self._ahead_s
+        share = self._share
+        return clock.now_s() if share is None else clock.now_s() + share.store.ahead_s
 
     def _line_up(self, waiter: Waiter) -> None:
         waiter.left, waiter.ticket = False, None

@@ -11,11 +11,16 @@ import attrs
 from fanin.clock import running_loop
 
 
+def _event() -> anyio.Event | asyncio.Event:
+    # asyncio's own can be used again, and costs a fraction where there are many.
+    return asyncio.Event() if isinstance(running_loop(), asyncio.AbstractEventLoop) else anyio.Event()
+
+
 @attrs.define(eq=False)
 class Wake:
     """One sleeper; made on the event loop that it sleeps on."""
 
-    event: anyio.Event = attrs.field(factory=anyio.Event)
+    event: anyio.Event | asyncio.Event = attrs.field(factory=_event)
     """What it sleeps on: set when it is woken."""
     _loop: Any = attrs.field(factory=running_loop)
     _timer: asyncio.TimerHandle | None = None
@@ -68,7 +73,9 @@ class Wake:
 
     def renew(self) -> None:
         """Lets it sleep again, where it was woken."""
-        if self.event.is_set():
+        if isinstance(self.event, asyncio.Event):
+            self.event.clear()
+        elif self.event.is_set():
             self.event = anyio.Event()
 
 

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 
 from fanin.backend import Capabilities
-from fanin.clock import Sleeper
+from fanin.clock import Sleeper, Waitable
 from fanin.context import RUN_INDEX
 from fanin.errors import CallError
 from fanin.values import Completion, Request, Usage
@@ -110,7 +110,7 @@ class SharedClock:
     def now_s(self) -> float:
         return self._now_s
 
-    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
+    async def sleep(self, seconds: float, wake: Waitable | None = None) -> None:
         with self._lock:
             self.slept_s.append(seconds)
             self._now_s += seconds

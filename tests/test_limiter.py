@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from limited_provider import LimitedBackend, Limits, Offer, Provider
 from virtual_time import LOOPS, run_virtual, virtual
 
-from fanin.clock import LoopClock, StillClock
+from fanin.clock import LoopClock, StillClock, Waitable
 from fanin.conductor import Conductor
 from fanin.limiter import Limiter
 from fanin.limiters import SHARED, Limiters
@@ -169,7 +169,7 @@ class CountedClock(LoopClock):
 
     sleeps = 0
 
-    async def sleep(self, seconds: float, wake: anyio.Event | None = None) -> None:
+    async def sleep(self, seconds: float, wake: Waitable | None = None) -> None:
         self.sleeps += 1
         await super().sleep(seconds, wake)
 
