@@ -203,8 +203,7 @@ class Limiter:
         return outlook if self._share is None else Outlook(self.here_s(outlook.at_s), outlook.why)
 
     def _now_s(self, clock: Clock) -> float:
-        share = self._share
-        return clock.now_s() if share is None else clock.now_s() + share.store.ahead_s
+        return clock.now_s() + (0.0 if self._share is None else self._share.store.ahead_s)
 
     def _line_up(self, waiter: Waiter) -> None:
         waiter.left, waiter.ticket = False, None
