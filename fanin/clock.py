@@ -62,16 +62,15 @@ class LoopClock:
     """
 
     def __init__(self) -> None:
-        self._known: tuple[object, Callable[[], float], float] | None = None
+        self._known: tuple[Callable[[], bool], Callable[[], float], float] | None = None
 
     def now_s(self) -> float:
-        # Limiters look at the clock several times a request, and the way to it is long.
-        loop, known = running_loop(), self._known
-        if known is None or known[0] is not loop:
-            time = loop.time if isinstance(loop, asyncio.AbstractEventLoop) else anyio.current_time
-            known = self._known = loop, time, _anchor()
-        _, time, ahead_s = known
-        return time() + ahead_s
+        # Limiters look at the clock several times a request, and to find out which loop runs takes long.
+        # As long as the last one runs, its time is good anywhere.
+        known = self._known
+        if known is None or not known[0]():
+            known = self._known = _loop_time()
+        return known[1]() + known[2]
 
     async def sleep(self, seconds: float, wake: Waitable | None = None) -> None:
         if wake is None:
@@ -83,6 +82,15 @@ class LoopClock:
     def alarm(self, sleeper: Sleeper, seconds: float) -> bool:
         sleeper.wake_in(seconds)
         return True
+
+
+def _loop_time() -> tuple[Callable[[], bool], Callable[[], float], float]:
+    """Whether the event loop that runs here still does, its time, and how far that is behind the one that
+    all loops agree on."""
+    loop = running_loop()
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        return loop.is_running, loop.time, _anchor()
+    return lambda: running_loop() is loop, anyio.current_time, _anchor()
 
 
 def _anchor() -> float:

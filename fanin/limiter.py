@@ -29,7 +29,7 @@ from fanin.policy.pacing import Happened, Load, Outlook, Pace, Refusal, Ticket
 from fanin.sharing.joint import Given, limited_by
 from fanin.sharing.share import Share
 from fanin.waiter import TooLong, Waiter, Waiting
-from fanin.waking import Wake, here
+from fanin.waking import here, wake_here
 
 _NOW_S = 1e-6
 """What may go so soon goes now: sums of times are no more exact than that."""
@@ -222,7 +222,7 @@ class Limiter:
                 return
             self._wakes_s = at_s
         assert first.wake is not None
-        await clock.sleep(max(0.0, at_s - now_s), first.wake.event)
+        await clock.sleep(max(0.0, at_s - now_s), first.wake)
 
     def _late(self, waiter: Waiter, now_s: float) -> TooLong | None:
         """Where a ticket was taken for a time that is too late: it is given back."""
@@ -246,11 +246,11 @@ class Limiter:
         closed_s = self.pace.gate.until_s
         while now_s + _NOW_S < ticket.sent_s >= closed_s - _NOW_S:
             if waiter.wake is None:
-                waiter.wake = Wake()
+                waiter.wake = wake_here()
             waiter.wake.renew()
             self._ahead.add(waiter)
             try:
-                await clock.sleep(ticket.sent_s - now_s, waiter.wake.event)
+                await clock.sleep(ticket.sent_s - now_s, waiter.wake)
             finally:
                 self._ahead.discard(waiter)
             now_s, closed_s = self._now_s(clock), self.pace.gate.until_s
@@ -349,14 +349,14 @@ class Limiter:
         """
         woken: list[Waiter] = []
         with self._lock:
-            outlook = None
+            outlook, together = None, self._share is not None and self._share.together(now_s)
             # Whoever goes on without the store waits for nobody who tries it again.
-            looking = self._looking and self._together(now_s)
+            looking = self._looking and together
             while self._line and not looking:
                 waiter = self._line[0][2]
                 if not waiter.left:
                     outlook = self._outlook(waiter.load)
-                    if outlook.at_s > now_s + _NOW_S or self._together(now_s):
+                    if outlook.at_s > now_s + _NOW_S or together:
                         break
                     self._let_go(waiter, now_s)
                     woken.append(waiter)
@@ -366,22 +366,18 @@ class Limiter:
                 woken.append(first)
             self._first = first
             if caller is not None and caller.ticket is None and caller.wake is None:
-                caller.wake = Wake()  # before anybody can want to wake it
+                caller.wake = wake_here()  # before anybody can want to wake it
         others = [waiter for waiter in woken if waiter is not caller]
-        where = here() if others else None
+        where = None
+        if others:
+            where = here() if caller is None or caller.wake is None else caller.wake.loop
         for waiter in others:
-            if leaving or waiter is not first or not self._planned(waiter, outlook, now_s, where):
+            # To learn that it stands first now, a sleeper need not wake up.
+            # To learn that it stands first now, a sleeper need not wake up.
+            plan = outlook if waiter is first and not together and not leaving else None
+            if plan is None or not waiter.plan(self._here(plan), plan.at_s - now_s, where):
                 waiter.call(where)
         return outlook if first is not None and first is caller else None
-
-    def _planned(self, first: Waiter, outlook: Outlook | None, now_s: float, where: object) -> bool:
-        """Tells a sleeper that it stands first now; False where it has to wake up for that."""
-        if outlook is None or self._together(now_s):
-            return False
-        return first.plan(self._here(outlook), outlook.at_s - now_s, where)
-
-    def _together(self, now_s: float) -> bool:
-        return self._share is not None and self._share.together(now_s)
 
     def _outlook(self, load: Load) -> Outlook:
         if self._share is not None:

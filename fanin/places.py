@@ -14,7 +14,7 @@ import attrs
 
 from fanin.policy.pacing import crowding
 from fanin.policy.pacing.crowding import Crowd
-from fanin.waking import Wake, here
+from fanin.waking import Wake, here, wake_here
 
 
 @attrs.define(eq=False)
@@ -47,10 +47,10 @@ class Places:
             if not self._line and not self._crowd.full:
                 self._take(place)
                 return place
-            place.wake = Wake()
+            place.wake = wake_here()
             self._line.append(place)
         try:
-            await place.wake.event.wait()
+            await place.wake.wait()
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             self._forsake(place)

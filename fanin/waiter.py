@@ -75,7 +75,7 @@ class Waiter:
         """Tells a sleeper that it stands first, and lets it sleep on until that outlook: it need not wake
         up for that. False where it has to, since it sleeps on another event loop than `where`, would wait
         for too long, or has a clock of its own kind."""
-        if self._context is None or self.wake is None or not self.wake.sleeps_on(where):
+        if self._context is None or self.wake is None or self.wake.loop is not where:
             return False
         if self.too_long(outlook, wait_s) or not self.clock.alarm(self.wake, wait_s):
             return False

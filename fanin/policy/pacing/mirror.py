@@ -100,10 +100,10 @@ class Bucket:
     def taken(self, amount: float, now_s: float, late_s: float = 0.0) -> Bucket:
         """The bucket with so much less; what may arrive so late finds one that is no fuller than its size
         by then, so that what comes back meanwhile may be lost."""
-        limit, level = self.limit, self.level(now_s)
-        if late_s and limit.size >= 2 * amount:
-            level = min(level, limit.size - limit.late_s(late_s) * limit.rate)
-        return self.holding(level - amount, now_s)
+        limit = self.limit
+        full_s = now_s - limit.window_s
+        least_s = full_s + limit.late_s(late_s) if late_s and limit.size >= 2 * amount else full_s
+        return Bucket(limit, max(max(self.empty_s, least_s) + amount / limit.rate, full_s), self.heard)
 
     def holding(self, level: float, now_s: float) -> Bucket:
         """The bucket with that level."""
