@@ -14,7 +14,7 @@ from limited_provider import PROFILES, Limits, Offer, told_makespan_s
 from pacing_drive import drive
 
 from fanin.policy import pacing
-from fanin.policy.pacing import Level, Load, Outlook, Pace, Refusal, Ticket
+from fanin.policy.pacing import Level, Load, Outlook, Pace, Refusal, Ticket, explaining
 from fanin.policy.pacing.bracket import Bracket, Mark, between, of_reset
 from fanin.policy.pacing.load import CHUNK, NOTHING, History
 
@@ -84,6 +84,33 @@ def test_the_limit_is_used_up_and_hardly_ever_hit(profile: str, rate: float, bur
     driven = drive(offer, [40] * 200)
     assert driven.makespan_s <= 1.25 * told_makespan_s(offer, {"m": [40] * 200})
     assert driven.refused <= 200 / 8
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(7.64, 3.0), (4.06, 1.0), (1.47, 1.0)])
+def test_the_rate_of_a_small_bucket_is_found_though_each_refusal_costs_a_second(
+    rate: float, burst: float
+) -> None:
+    offer = Offer(Limits(rate, burst), profile="retry_after", latency_s=0.3, spread=0.0)
+    driven = drive(offer, [40] * 300)
+    (probe,) = driven.pace.probes
+    assert probe.rate == pytest.approx(rate, rel=0.05)
+    assert driven.makespan_s <= 1.16 * told_makespan_s(offer, {"m": [40] * 300})
+    assert driven.refused <= 300 / 15
+
+
+def test_hundreds_that_are_refused_at_once_are_not_each_thought_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    thought = []
+    real = explaining.rates
+    monkeypatch.setattr(explaining, "rates", lambda *facts: thought.append(facts) or real(*facts))
+    pace, first = pacing.sent(Pace(), Load(1, 40), 0.0)
+    pace = pacing.refused(pace, first, (), Refusal(1.0), 0.01)
+    tickets = []
+    for number in range(300):
+        pace, ticket = pacing.sent(pace, Load(1, 40), 2 + number * 0.001)
+        tickets.append(ticket)
+    for ticket in tickets[100:]:
+        pace = pacing.refused(pace, ticket, (), Refusal(1.0), 3.0)
+    assert 0 < len(thought) <= 16
 
 
 def test_a_burst_goes_at_once_and_then_the_rate_is_kept_where_headers_tell_it() -> None:

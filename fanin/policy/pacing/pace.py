@@ -21,9 +21,10 @@ import math
 
 import attrs
 
+from fanin.policy.pacing import explaining, mirror, probing
 from fanin.policy.pacing import gate as gates
-from fanin.policy.pacing import mirror, probing
 from fanin.policy.pacing.bracket import UNKNOWN, Bracket, of_reset
+from fanin.policy.pacing.explaining import Seen
 from fanin.policy.pacing.gate import NO_GATE, Gate
 from fanin.policy.pacing.load import NOTHING, NOTHING_SENT, History, Load, Unit
 from fanin.policy.pacing.mirror import MINUTE_S, Around, Bucket, Limit
@@ -43,6 +44,10 @@ LONGEST_MINUTE_S = 120.0
 """A bucket that takes longer to fill is a limit per hour or day."""
 LATE_KEPT = 0.997
 """What is left of the greatest lateness after every answer; it is gone after a thousand."""
+MOST_AT_ONCE = 16
+"""So many refusals of one episode are thought over, each with all that was sent before it."""
+MOST_SEEN = 512
+"""After so many requests, what came of the first is not known any more."""
 TOLD_DOUBLING_S = 0.03
 """The start doubles its pace in this time where a limit per minute is told."""
 
@@ -257,6 +262,9 @@ def _hit(pace: Pace, ticket: Ticket, refusal: Refusal, now_s: float) -> Pace:
     """A refusal by a limit that no header tells."""
     unit: Unit = refusal.unit if refusal.limit is not None and refusal.unit is not None else "requests"
     probe = next((p for p in pace.probes if p.unit == unit), Probe(unit))
+    unnamed = unit == "requests" and refusal.limit is None
+    if unnamed:
+        probe = probing.denied(probe)
     if probe.last is not None and ticket.sent_s <= probe.last.now_s:
         moved = probe  # of an episode that is known
     else:
@@ -275,7 +283,19 @@ def _hit(pace: Pace, ticket: Ticket, refusal: Refusal, now_s: float) -> Pace:
                 resumed_s=math.inf if probe.last is None else pace.history.sent_after(probe.last.now_s),
             ),
         )
+    if unnamed and moved.phase == "hold":
+        moved = probing.explained(moved, _seen(pace, moved))
     return attrs.evolve(pace, probes=(*[p for p in pace.probes if p.unit != unit], moved))
+
+
+def _seen(pace: Pace, probe: Probe) -> tuple[Seen, ...]:
+    """What came of everything sent; nothing where some of it is forgotten, or so much was refused at once
+    that it would take too long to look at it again and again."""
+    times, _, _ = pace.history.newest(MOST_SEEN)
+    at_once = probing.refused_at_once(probe)
+    if len(times) < pace.count or len(probe.untaken) >= probing.MOST_UNTAKEN or at_once > MOST_AT_ONCE:
+        return ()
+    return explaining.seen(times, probe.untaken)
 
 
 def _uncharged(pace: Pace, ticket: Ticket, given: Load, now_s: float) -> Pace:
@@ -295,6 +315,7 @@ def _uncharged(pace: Pace, ticket: Ticket, given: Load, now_s: float) -> Pace:
 
 
 def _recounted(probe: Probe, ticket: Ticket) -> Probe:
+    probe = probing.untaken(probe, ticket.sent_s)
     if probe.last is None or ticket.sent_s > probe.last.now_s:
         return probe
     return probing.recounted(probe, ticket.load.of(probe.unit))

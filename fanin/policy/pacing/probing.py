@@ -22,11 +22,14 @@ search: the bucket was full when the first request went, and will hold one in 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import attrs
 
+from fanin.policy.pacing import explaining
 from fanin.policy.pacing.bracket import UNKNOWN, Bracket, Mark, between
+from fanin.policy.pacing.explaining import Seen, Untaken
 from fanin.policy.pacing.load import Unit
 
 AT_ONCE = 4.0
@@ -54,7 +57,17 @@ CALM_REQUESTS = 30.0
 CALM_S = 10.0
 """or after this time where the bracket is narrow,"""
 CALM_WAITS = 5.0
-"""and so many times the told wait later where a hit is dear."""
+"""and so many times the told wait later where a hit is dear,"""
+CALM_LOST = 30.0
+"""and the time that such a hit loses."""
+FASTER = 0.05
+"""It is then raised by this share a request, and more as the calm goes on;"""
+FASTER_DEAR = 0.02
+"""by this where a hit is dear."""
+FASTEST = 1000.0
+"""No rate above this is looked for."""
+MOST_UNTAKEN = 256
+"""So many requests that took nothing are remembered."""
 
 
 Phase: TypeAlias = Literal["start", "search", "hold"]
@@ -112,6 +125,8 @@ class Probe:
     """The last hit."""
     before: Probe | None = None
     """The probe before the last hit."""
+    untaken: tuple[Untaken, ...] = ()
+    """The requests that took nothing, oldest first."""
 
     def level(self, now_s: float) -> float:
         """So much may go now; negative where more went."""
@@ -160,6 +175,7 @@ def passed(
         probe.first,
         probe.last,
         probe.before,
+        probe.untaken,
     )
 
 
@@ -179,11 +195,14 @@ def _unrefused(probe: Probe, amount: float, spent: float, now_s: float, bound: b
     slowest = max(rates.slowest, min(proven, rates.fastest))
     fastest = rates.fastest
     calm_s = max(CALM_REQUESTS * amount / probe.rate, min(CALM_S, 3 * amount / max(fastest - slowest, 1e-9)))
+    faster = FASTER
     if not _cheap(probe, probe.last):
-        calm_s += CALM_WAITS * (probe.last.wait_s or 0.0)
+        faster = FASTER_DEAR
+        wait_s = probe.last.wait_s or 0.0
+        calm_s += CALM_WAITS * wait_s + CALM_LOST * max(0.0, wait_s - probe.limit / probe.rate)
     over_s = now_s - probe.last.now_s - calm_s
     if bound and over_s > 0:
-        fastest *= 1 + min(0.05 * (1 + over_s / calm_s), 0.2 * over_s * amount / probe.rate)
+        fastest *= 1 + min(faster * (1 + over_s / calm_s), 0.2 * over_s * amount / probe.rate)
     if slowest == rates.slowest and fastest == rates.fastest:
         return rates
     return Bracket(slowest, fastest)
@@ -242,6 +261,7 @@ def hit(probe: Probe, new: Hit) -> Probe:
         first,
         new,
         attrs.evolve(probe, before=None),
+        probe.untaken,
     )
     rate = _search_from(rates, new.wait_s) if phase == "search" else _held(rates, fresh)
     return attrs.evolve(fresh, rate=rate, empty_s=_empty_s(new, limit, rates, rate))
@@ -344,4 +364,36 @@ def recounted(probe: Probe, amount: float) -> Probe:
     if probe.before is None or probe.last is None:
         return probe
     again = hit(probe.before, attrs.evolve(probe.last, spent=probe.last.spent - amount))
-    return attrs.evolve(again, empty_s=max(again.empty_s, probe.empty_s))
+    return attrs.evolve(again, empty_s=max(again.empty_s, probe.empty_s), untaken=probe.untaken)
+
+
+def untaken(probe: Probe, at_s: float) -> Probe:
+    """The probe after a request that was sent at that time turned out to have taken nothing."""
+    return attrs.evolve(probe, untaken=(*probe.untaken, Untaken(at_s, refused=False))[-MOST_UNTAKEN:])
+
+
+def denied(probe: Probe) -> Probe:
+    """The probe where the last request that took nothing was refused by its limit."""
+    *others, last = probe.untaken
+    return attrs.evolve(probe, untaken=(*others, Untaken(last.at_s, refused=True)))
+
+
+def refused_at_once(probe: Probe) -> int:
+    """How many requests were refused in the last episode."""
+    if probe.last is None:
+        return 0
+    since_s = min(probe.last.resumed_s, probe.last.sent_s)
+    return sum(one.refused and one.at_s >= since_s for one in probe.untaken)
+
+
+def explained(probe: Probe, seen: Sequence[Seen]) -> Probe:
+    """The probe with the rates that explain everything seen, where there are such rates."""
+    if probe.last is None or not seen:
+        return probe
+    rates = explaining.rates(seen, Bracket(1 / MOST_SILENCE_S, FASTEST))
+    if rates is None:
+        return probe
+    size = explaining.sizes(seen, math.sqrt(rates.slowest * rates.fastest)).least
+    moved = attrs.evolve(probe, rates=rates, limit=max(size, probe.last.requested))
+    rate = _held(rates, moved)
+    return attrs.evolve(moved, rate=rate, empty_s=_empty_s(probe.last, moved.limit, rates, rate))
