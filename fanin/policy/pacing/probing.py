@@ -15,6 +15,9 @@ bracket: it hits again when the excess has added up to one request, each time la
 is each time half as wide. Where a hit is dear (the bucket is full again long before the wait is
 over, so that the wait is lost), it keeps to the middle.
 
+From the second hit on, the bracket is what `explaining` finds in everything sent so far, where it finds
+something: it is far narrower, above all for small buckets and where the search began too low.
+
 A text that names the limit ("Limit 30, Used 30, Requested 1. Please try again in 1.2s") spares the
 search: the bucket was full when the first request went, and will hold one in 1.2 s.
 """
