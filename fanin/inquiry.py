@@ -10,7 +10,7 @@ import anyio.abc
 
 from fanin.analysed import Analysis, Course, Mode
 from fanin.conductor import Conductor, Job
-from fanin.errors import InputError
+from fanin.errors import InputError, first_error
 from fanin.policy.analysing import Action, fits, modes_of, next_action, unaffordable, worst_usd
 from fanin.policy.pricing import Prices, cost_usd, price_of
 from fanin.stages.account import analysis_of, outcome_of, with_analyses
@@ -117,10 +117,13 @@ class Inquiry:
             finally:
                 self._slots.release()
 
-        async with anyio.create_task_group() as group:
-            for place in range(len(requests)):
-                await self._slots.acquire()
-                await group.start(one, place)
+        try:
+            async with anyio.create_task_group() as group:
+                for place in range(len(requests)):
+                    await self._slots.acquire()
+                    await group.start(one, place)
+        except ExceptionGroup as errors:
+            raise first_error(errors) from None
 
     def _or_no_time(self, outcome: Outcome | None) -> Outcome:
         return outcome or Failure(self.run.index, "deadline", "The deadline came before this call.")

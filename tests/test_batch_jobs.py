@@ -23,7 +23,7 @@ from virtual_time import LOOPS, run_virtual
 import fanin
 from fanin import Agent, CallError, Completion
 from fanin.batching import BatchInterrupt, Item, Limits, Row, Standing
-from fanin.batching.analysing import AnalysisJob
+from fanin.batching.analysing import AnalysesJob, AnalysisJob
 from fanin.batching.engines.on_ray import RayEngine
 from fanin.batching.jobs import BatchJob
 from fanin.batching.journal import read_journal
@@ -102,7 +102,7 @@ class ToolUser(Scripted):
 
 async def collect(backend: Any, **options: Any) -> tuple[list[Row], Standing]:
     questions = options.pop("questions", None) or items(options.pop("count", 4))
-    async with batch(questions, backend=backend, **options) as rows:
+    async with batch(questions, backend=backend, **{"runs": 2, **options}) as rows:
         return [row async for row in rows], rows.standing
 
 
@@ -116,6 +116,7 @@ def objects(rows: list[Row]) -> list[dict[str, Any]]:
 
 JOBS: dict[str, tuple[BatchJob, Callable[[Request], Reply]]] = {
     "analysis": (AnalysisJob("balanced"), analysed()),
+    "analyses": (AnalysesJob("quick"), analysed()),
     "panel": (PanelJob(PANEL), panelled),
 }
 each_job = pytest.mark.parametrize("name", JOBS)
@@ -131,6 +132,55 @@ def test_a_row_is_what_an_analysis_of_that_question_gives(loop: str) -> None:
     assert [row.id for row in rows] == ["i1", "i2", "i3", "i4"]
     assert standing.calls == 4 * alone.calls
     assert not any(row.failed for row in rows)
+
+
+@both_loops
+@pytest.mark.parametrize("at_once", [1, 40])
+def test_a_row_is_what_a_vote_over_analyses_of_that_question_gives(loop: str, at_once: int) -> None:
+    def reply(request: Request) -> Reply:
+        return analysed(focus=f"Answer: {'yes' if request.index else 'no'}")(request)
+
+    asked = {"mode": ("quick", "balanced"), "runs": 3, "system": "Be brief."}
+    own = Item(9, "own", "Is 2 odd?", options=(("runs", 2), ("system", ["One.", "Two."])))
+    backend = Scripted(reply, limited=False)
+    rows, standing = done(
+        backend, loop, questions=[*items(3), own], ordered=True, jobs=at_once, **asked, stop="decided"
+    )
+    for row, more in ((rows[1], {}), (rows[3], {"runs": 2, "system": ["One.", "Two."]})):
+        vote = partial(
+            fanin.vote, "Is 2 odd?", backend=Scripted(reply, limited=False), stop="decided", **asked | more
+        )
+        assert row.object == run_virtual(loop, vote).to_dict()
+        assert len(row.object["analyses"]) == row.object["runs"]["planned"]
+    assert standing.calls == len(backend.sent)
+    assert rows[0].line.startswith(b'{"id": "i1", "schema": "fanin.vote/1", "question": "Is 1 odd?", ')
+
+
+@both_loops
+def test_a_rule_that_is_satisfied_spares_analyses(loop: str) -> None:
+    options = {"job": AnalysesJob("quick"), "runs": 5, "stop": "decided"}
+    rows, _ = done(Scripted(analysed(), limited=False), loop, jobs=1, **options)
+    assert {(row.object["runs"]["planned"], len(row.object["analyses"])) for row in rows} == {(5, 4)}
+
+
+@both_loops
+def test_an_analysis_that_fails_is_in_the_row_of_its_vote_and_is_asked_again(
+    loop: str, tmp_path: Path
+) -> None:
+    def failing_once(request: Request) -> Reply:
+        usual = analysed()(request)
+        return CallError("server", "It is down.", final=True) if request.index == 1 else usual
+
+    options = {"job": AnalysesJob("quick"), "runs": 3, "journal": tmp_path / "journal", "count": 2}
+    rows, standing = done(Scripted(failing_once, limited=False), loop, retries=0, **options)
+    for found in objects(rows):
+        assert (found["runs"]["failed"], found["votes"]) == (1, {"yes": 2})
+        assert [each["success"] for each in found["analyses"]] == [True, False, True]
+    assert standing.failed == 0
+    backend = Scripted(analysed(), limited=False)
+    again, _ = done(backend, loop, resume=True, **options)
+    assert [found["votes"] for found in objects(again)] == [{"yes": 3}] * 2
+    assert {request.index for request in backend.sent} == {1}
 
 
 @both_loops
@@ -327,6 +377,11 @@ def test_agents_may_ask_other_backends_through_the_same_slots(loop: str, tmp_pat
         ("analysis", {"system": ["a", "b"]}, "system must be one"),
         ("analysis", {"budget_runs": 9}, "budget_runs must be left out"),
         ("analysis", {"limits": Limits(max_cost=1)}, "max_cost must be left out where no price"),
+        ("analyses", {"budget_runs": 9}, "budget_runs must be left out"),
+        ("analyses", {"limits": Limits(max_cost=1)}, "max_cost must be left out where no price"),
+        ("analyses", {"answer": fanin.Text(select="judge")}, "mode must be left out where a judge"),
+        ("analyses", {"mode": "quick"}, "mode must be left out with a job"),
+        ("analyses", {"stop": "soon"}, "stop must be"),
         ("panel", {"stop": "decided"}, "stop must be left out"),
         ("panel", {"answer": "yes/no"}, "answer must be left out"),
         ("panel", {"system": "Be brief."}, "system must be left out"),
@@ -352,9 +407,12 @@ def test_jobs_that_cannot_be_made() -> None:
         AnalysisJob("deep")
     with pytest.raises(InputError, match="panel must be a"):
         PanelJob([ANN])  # type: ignore[arg-type]
-    dear = AnalysisJob(as_mode("quick", cost_limit_usd=1e-9))
-    with pytest.raises(InputError, match="cost_limit_usd must be enough"):
-        done(Scripted(analysed()), job=dear, price=Price(1, 1))
+    with pytest.raises(InputError, match="mode must be a mode's name, or several"):
+        AnalysesJob(())
+    dear = as_mode("quick", cost_limit_usd=1e-9)
+    for job in (AnalysisJob(dear), AnalysesJob(dear)):
+        with pytest.raises(InputError, match="cost_limit_usd must be enough"):
+            done(Scripted(analysed()), job=job, price=Price(1, 1))
 
 
 def test_calls_of_several_backends_cannot_be_made_elsewhere() -> None:
@@ -369,6 +427,8 @@ def test_calls_of_several_backends_cannot_be_made_elsewhere() -> None:
         ("analysis", Item(1, "x", "Is it?", options=(("runs", 3),)), "its runs is about votes"),
         ("analysis", Item(1, "x", "Is it?", options=(("model", ["a", "b"]),)), "model must be one"),
         ("analysis", Item(1, "x", " "), "question must be"),
+        ("analyses", Item(1, "x", "Is it?", options=(("runs", 0),)), "runs must be"),
+        ("analyses", Item(1, "x", " "), "question must be"),
         ("panel", Item(1, "x", "Is it?", answer="yes/no"), "its answer says nothing to a panel"),
         ("panel", Item(1, "x", "Is it?", options=(("seed", 3),)), "its seed says nothing to a panel"),
         ("panel", Item(1, "x", " "), "question must be"),
@@ -464,6 +524,20 @@ def test_a_batch_of_analyses_from_the_command_line(run: Command) -> None:
     assert [row["mode"]["name"] for row in written()] == ["quick"] * 2
 
 
+def test_a_batch_of_votes_over_analyses_from_the_command_line(run: Command) -> None:
+    script = "1. Look at it. Answer: no"
+    words = ("batch", "q.jsonl", "--backend", "fake", "-m", script, "-o", "r.jsonl", "--answer", "text")
+    for of_modes, names in (("--mode", {"quick"}), ("--modes", {"quick", "balanced"})):
+        ended = run(*words, of_modes, ",".join(sorted(names)), "--runs", "2", "--overwrite")
+        assert ended.code == 0, ended.err
+        for row in written():
+            assert (row["schema"], row["runs"]["planned"]) == ("fanin.vote/1", 2)
+            assert {each["mode"]["name"] for each in row["analyses"]} == names
+    again = run(*words, "--modes", "balanced,quick", "--runs", "2", "--resume")
+    assert "0 runs answered and" in again.err
+    assert run(*words[:-4], "-o", "r.csv", "--mode", "quick", "--runs", "1", "-q").code == 0
+
+
 def test_a_configuration_does_not_stand_in_the_way_of_a_job(run: Command) -> None:
     Path("fanin.toml").write_text('runs = 3\nmax_tokens = 99\nsystem = "Be brief."\n')
     assert run("batch", "q.jsonl", "--panel", "panel.toml", "-q").code == 0
@@ -491,8 +565,12 @@ REFUSED = [
     ("--panel", "q.jsonl", "not valid TOML"),
     ("--panel", "panel.toml", "--max-cost", "1", "--max-cost must be left out where no price is known"),
     ("--mode", "deep", "--mode must be one of quick, balanced, thorough, research"),
-    ("--mode", "quick", "--runs", "3", "--runs does not go with --mode"),
-    ("--mode", "quick", "--quorum", "3", "--quorum does not go with --mode"),
+    ("--mode", "quick", "--modes", "quick", "--mode and --modes exclude one another"),
+    ("--panel", "panel.toml", "--modes", "quick", "--panel and --modes exclude one another"),
+    ("--modes", "quick,deep", "mode must be one of quick, balanced, thorough, research, not 'deep'"),
+    ("--mode", "quick", "--runs", "3", "--budget-runs", "9", "--budget-runs must be left out with"),
+    ("--mode", "quick", "--runs", "0", "--runs must be a whole number from 1"),
+    ("--mode", "quick", "--quorum", "3", "it is about votes (--runs N is a vote over N analyses)"),
     ("--mode", "quick", "--temperature-step", "0", "--temperature-step does not go with --mode"),
     ("--mode", "quick", "--format", "parquet", "cannot be written as parquet"),
     ("--mode", "quick", "--system", "a", "--system", "b", "--mode goes with one --system"),

@@ -1,24 +1,28 @@
-"""The job of a batch of analyses: every item is worked on in several steps, each alone with its course."""
+"""The jobs of a batch whose items are worked on in several steps: one analysis of each, or a vote over
+several, each alone with its course."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import anyio
 import attrs
 
 from fanin.analysed import Mode
+from fanin.answers.text import Text
 from fanin.backend import Backend
 from fanin.batching.conducting import ItemConductor
 from fanin.batching.items import Item
 from fanin.batching.jobs import Setting
 from fanin.batching.voted import Voting, opened_voting
-from fanin.errors import FaninError, InputError, first_error
-from fanin.inquiry import Inquiry, check_cost_limit
+from fanin.ensemble import Stopping, hold_vote
+from fanin.errors import FaninError, InputError
+from fanin.inquiry import Inquiry, check_cost_limit, hold_analyses
 from fanin.opening import as_texts
-from fanin.policy.analysing import MODES, as_mode
+from fanin.policy.analysing import MODES, as_mode, as_modes, systems_for
 from fanin.stages.fan_out import fan_out
 from fanin.values import Failure, Outcome, Plan, Run
 
@@ -81,10 +85,7 @@ class Analysing:
         async def job(_: Run) -> Outcome | None:
             return await inquiry.carry_out()
 
-        try:
-            ended = await conductor.conduct([run], job)
-        except ExceptionGroup as errors:
-            raise first_error(errors) from None
+        ended = await conductor.conduct([run], job)
         cut = next((outcome for outcome in ended.outcomes if isinstance(outcome, Failure)), None)
         return inquiry.analysis(prices=self.prices, cut=cut).to_dict()
 
@@ -97,6 +98,78 @@ class Analysing:
         plan = await self._voting.plan(item)
         check_cost_limit(self._mode, plan, fan_out(plan), self.prices)
         return plan
+
+
+@attrs.frozen
+class AnalysesJob:
+    """A vote on every item whose runs are analyses; each row holds `fanin.vote/1` with its `analyses`.
+
+    Every call of each of them stands in the journal: on a resume only those that failed are made again, and
+    those that followed from them. An item may set what it may for a vote. Raises InputError for a mode that
+    is none.
+    """
+
+    modes: tuple[Mode, ...] = attrs.field(converter=as_modes)
+    """How deep each goes: a Mode or the name of one, or several that the runs go round."""
+
+    async def ready(self, stack: AsyncExitStack, setting: Setting) -> AnalysesVoting:
+        """Ready to vote. Raises FaninError where the backend, a parameter or a price is wrong."""
+        asking = setting.asking
+        if isinstance(asking.answer, Text) and asking.answer.whole:
+            raise InputError("mode", "left out where a judge selects the answer", self.modes[0].name)
+        systems = systems_for(self.modes, as_texts(asking.system, "system"))
+        asked = attrs.evolve(setting, asking=attrs.evolve(asking, system=systems))
+        opened = await opened_voting(stack, asked)
+        voting = AnalysesVoting(self.modes, opened, setting.terms.concurrency)
+        await voting.prepared(Item(1, None, "?"))
+        return voting
+
+
+class AnalysesVoting:
+    """Holds votes over analyses at one backend."""
+
+    def __init__(self, modes: tuple[Mode, ...], voting: Voting, concurrency: int) -> None:
+        self.prices = voting.prices
+        """The prices of the models met so far."""
+        self._modes = modes
+        self._voting = voting
+        self._concurrency = concurrency
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The one backend that is asked."""
+        return self._voting.backends
+
+    def content(self, item: Item) -> str:
+        """The text that two items have in common where they are asked the same."""
+        return self._voting.content(attrs.evolve(item, answer=None))
+
+    async def prepared(self, item: Item) -> tuple[Plan, Stopping | None]:
+        """The plan of that item, and when to stop. Raises FaninError for an item that cannot be asked."""
+        options = [
+            (name, systems_for(self._modes, as_texts(value, name)) if name == "system" else value)
+            for name, value in item.options
+        ]
+        plan, stopping = await self._voting.prepared(attrs.evolve(item, options=tuple(options)))
+        for mode in self._modes:
+            check_cost_limit(mode, plan, fan_out(plan), self.prices)
+        return plan, stopping
+
+    async def __call__(self, item: Item, conductor: ItemConductor) -> Mapping[str, Any]:
+        """The object `fanin.vote/1` of that item. Raises FaninError for one that cannot be asked."""
+        plan, stopping = await self.prepared(item)
+        hold = partial(hold_vote, backend=self._voting.backend, price=self.prices, stopping=stopping)
+        verdict = await hold_analyses(
+            plan,
+            conductor,
+            modes=self._modes,
+            concurrency=self._concurrency,
+            prices=self.prices,
+            hold=hold,
+        )
+        if (settler := self._voting.settler(plan, conductor)) is not None:
+            verdict = await settler.settle(verdict)
+        return verdict.to_dict()
 
 
 def _check_single(model: Any = None, system: Any = None) -> None:

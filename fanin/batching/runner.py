@@ -32,6 +32,7 @@ from fanin.terms import Interrupt, Terms
 from fanin.values import Event
 
 if TYPE_CHECKING:
+    from fanin.analysed import Mode
     from fanin.settling import Embed
 
 
@@ -62,6 +63,7 @@ async def batch(
     seed: int = 0,
     max_tokens: int = 2048,
     structured: bool = False,
+    mode: Mode | str | Sequence[Mode | str] | None = None,
     judge: str | None = None,
     embed: Embed | str | PathLike[str] | None = None,
     stop: str = "all",
@@ -101,7 +103,8 @@ async def batch(
     - `identical_errors`: so many rows after one another that fail for the same fatal error (the key, the
       model, a server that was never reached) end the batch.
     - `job` is what is done for one item: `AnalysisJob`, `PanelJob`, or a function of one's own. Left out, a
-      vote, by the other parameters, which are those of `fanin.vote`; an item may set some for itself.
+      vote, by the other parameters, which are those of `fanin.vote`; an item may set some for itself. With
+      `mode` each run of it is an analysis.
     - `engine` makes the calls elsewhere, as `fanin.batching.engines.on_ray.RayEngine` does on a cluster: the
       backend is then opened by its name on each worker, which finds the key where it runs.
     - `judge`, `embed`, `rpm`, `tpm`, `stagger_s`, `pace`: as in `fanin.vote`. A judge's calls are calls of
@@ -120,9 +123,11 @@ async def batch(
     circuit = Circuit(identical_errors)
     failed: Exception | None = None
     async with AsyncExitStack() as stack:
-        ready = await _job(job).ready(stack, setting)
+        ready = await _job(job, mode).ready(stack, setting)
         if engine is not None:
             _check_engine(backend, ready)
+        if budget_runs is not None:
+            _check_spread(budget_runs, plain=not (job or mode or ordered))
         spending = Spending(limits, ready.prices, max_tokens)
         if overwrite and journal is not None:
             erase_journal(Path(journal))
@@ -135,7 +140,7 @@ async def batch(
             work = ready if job is None or isinstance(job, BatchJob) else job
             running = Working(source, calls, work, circuit, seed, ordered=ordered)
         else:
-            running = _spread(source, calls, ready, circuit, seed, budget_runs, plain=not (job or ordered))
+            running = _spread(source, calls, ready, circuit, seed, budget_runs)
         async with anyio.create_task_group() as group:
             group.start_soon(running.run, interrupt, deadline_s)
             try:
@@ -147,9 +152,15 @@ async def batch(
         raise failed
 
 
-def _job(job: BatchJob | ItemJob | None) -> BatchJob:
-    """What is made ready: a function of one's own needs what a vote needs."""
-    return job if isinstance(job, BatchJob) else VoteJob()
+def _job(job: BatchJob | ItemJob | None, mode: Mode | str | Sequence[Mode | str] | None) -> BatchJob:
+    """What is made ready: a function of one's own needs what a vote needs. Raises InputError."""
+    if mode is None:
+        return job if isinstance(job, BatchJob) else VoteJob()
+    if job is not None:
+        raise InputError("mode", "left out with a job, which says itself what is done", mode)
+    from fanin.batching.analysing import AnalysesJob
+
+    return AnalysesJob(mode)
 
 
 def _check_engine(backend: str | Backend | None, ready: Ready) -> None:
@@ -162,16 +173,20 @@ def _check_engine(backend: str | Backend | None, ready: Ready) -> None:
         raise InputError("engine", "left out under a tape: what workers send cannot be taped", "engine")
 
 
-def _spread(
-    source: Source, calls: Calls, voting: Ready, circuit: Circuit, seed: int, budget: int, *, plain: bool
-) -> Working:
-    """The workers that share one budget of runs. Raises InputError where that cannot be."""
-    from fanin.batching.spread import Spread
-
-    if not plain or not isinstance(voting, Voting):
-        raise InputError("budget_runs", "left out with ordered rows and with a job of one's own", budget)
+def _check_spread(budget: int, *, plain: bool) -> None:
+    """Raises InputError where one budget of runs cannot be shared."""
+    if not plain:
+        bound = "left out with ordered rows, with analyses and with a job of one's own"
+        raise InputError("budget_runs", bound, budget)
     if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
         raise InputError("budget_runs", "a whole number, 1 or more", budget)
+
+
+def _spread(source: Source, calls: Calls, voting: Ready, circuit: Circuit, seed: int, budget: int) -> Working:
+    """The workers that share one budget of runs."""
+    from fanin.batching.spread import Spread
+
+    assert isinstance(voting, Voting), "a budget is shared by plain votes"
     return Spread(source, calls, voting, circuit, seed, budget)
 
 

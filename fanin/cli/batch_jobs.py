@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fanin.cli.answer_types import OPTIONS as ANSWER_TYPES
+from fanin.cli.parameters import comma_list
 
 if TYPE_CHECKING:
     from fanin.batching.jobs import BatchJob
@@ -18,6 +19,7 @@ _NOT_OF_PANELS = (
     *(*_NOT_OF_ANALYSES, "answer", "choices", "tolerance", *ANSWER_TYPES),
     *("system", "structured"),
 )
+_VOTE_OVER_SEVERAL = {"panel": "", "mode": " (--runs N is a vote over N analyses)"}
 _OF_ITS_FILE = ("temperature", "max_tokens")
 """What goes before the defaults of a panel's file, as of fanin panel."""
 _OF_THE_ASKING = (
@@ -40,7 +42,12 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--mode",
             metavar="MODE",
             help="An analysis of every question, as of fanin analyze: quick, balanced, thorough or research; "
-            "a row is a fanin.analysis/1.",
+            "a row is a fanin.analysis/1. With --runs N a vote over N of them, as of fanin vote.",
+        ),
+        click.option(
+            "--modes",
+            metavar="A,B,C",
+            help="A vote over --runs analyses, in several modes that the runs go round.",
         ),
     ):
         function = option(function)
@@ -49,29 +56,40 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def check_job(options: dict[str, Any]) -> None:
     """Raises click.UsageError for what was asked for on the command line and does not go with the job."""
+    named = [name for name in ("panel", "mode", "modes") if options[name] is not None]
+    if len(named) > 1:
+        raise click.UsageError(f"--{named[0]} and --{named[1]} exclude one another")
     job = _named(options)
     if job is None:
         return
-    if options["panel"] is not None and options["mode"] is not None:
-        raise click.UsageError("--panel and --mode exclude one another")
     _check_given(job)
     for name in ("model", "system"):
         if len(options[name]) > 1:
-            raise click.UsageError(f"--{job} goes with one --{name}: no runs go round several")
+            raise click.UsageError(
+                f"--{job} goes with one --{name}: no runs go round several{_VOTE_OVER_SEVERAL[job]}"
+            )
     _check_format(options, job)
 
 
 def _named(options: dict[str, Any]) -> str | None:
-    return "panel" if options["panel"] is not None else "mode" if options["mode"] is not None else None
+    """What is done in the place of a vote: `panel`, or `mode` for a single analysis."""
+    if options["panel"] is not None:
+        return "panel"
+    return "mode" if options["mode"] is not None and not _given("runs") else None
+
+
+def _given(name: str) -> bool:
+    """Whether the option stands on the command line, and not in a configuration alone."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def _check_given(job: str) -> None:
-    source_of = click.get_current_context().get_parameter_source
     for name in _NOT_OF_PANELS if job == "panel" else _NOT_OF_ANALYSES:
-        if source_of(name) is click.core.ParameterSource.COMMANDLINE:
+        if _given(name):
             flag = f"--{name.replace('_', '-')}"
             why = "its agents have their own" if name not in _NOT_OF_ANALYSES else "it is about votes"
-            raise click.UsageError(f"{flag} does not go with --{job}: {why}")
+            raise click.UsageError(f"{flag} does not go with --{job}: {why}{_VOTE_OVER_SEVERAL[job]}")
 
 
 def _check_format(options: dict[str, Any], job: str) -> None:
@@ -91,11 +109,20 @@ def job_of(options: dict[str, Any]) -> BatchJob | None:
 
         defaults = panel_defaults({**options, "model": next(iter(options["model"]), None)})
         return PanelJob(read_panel(options["panel"], defaults))
-    if options["mode"] is not None:
+    if _named(options) == "mode":
         from fanin.batching.analysing import AnalysisJob
 
         return AnalysisJob(options["mode"])
-    return None
+    return _analyses_of(options)
+
+
+def _analyses_of(options: dict[str, Any]) -> BatchJob | None:
+    modes = options["mode"] if options["modes"] is None else comma_list(options["modes"])
+    if modes is None:
+        return None
+    from fanin.batching.analysing import AnalysesJob
+
+    return AnalysesJob(modes)
 
 
 def asking_of(options: dict[str, Any]) -> dict[str, Any]:
