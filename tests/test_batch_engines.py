@@ -361,6 +361,21 @@ def test_a_backend_that_has_no_name_of_its_own_is_refused() -> None:
         run_virtual("asyncio", asked)
 
 
+def test_without_ray_nothing_is_made_and_no_journal_is_erased(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("q.txt").write_text("Is it so?\n")
+    run = Command(monkeypatch, capsys)
+    words = ("batch", "q.txt", "-o", "r", "--backend", "fake", "-m", "yes")
+    assert run(*words).code == 0
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    monkeypatch.setattr("fanin.cli.batch.find_spec", lambda name: None)
+    ended = run(*words, "--overwrite", "--engine", "ray")
+    assert (ended.code, ended.out) == (2, "")
+    assert "pip install 'fanin[ray]'" in ended.err
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -231,6 +231,17 @@ def test_durable_syncs_every_commit(tmp_path: Path) -> None:
     anyio.run(session)
 
 
+def test_an_error_in_the_block_comes_out_as_it_is_and_what_was_kept_is_there(tmp_path: Path) -> None:
+    async def failing() -> None:
+        async with open_journal(tmp_path / "j", resume=False, durable=False, jobs=4) as journal:
+            await journal.keep(record(1))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        anyio.run(failing)
+    assert opened(tmp_path / "j")[1][:3] == [None, "{}", None]
+
+
 def test_a_journal_that_holds_calls_is_not_begun_again(tmp_path: Path) -> None:
     keep(tmp_path / "j", 1)
     with pytest.raises(JournalError, match="holds the calls of an earlier batch"):

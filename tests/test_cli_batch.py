@@ -229,6 +229,7 @@ BAD_INPUT = [
     (("some.txt", "-o", "x", "--journal", "./x"), "the rows and the journal cannot be one file"),
     (("some.txt", "-o", "x", "--resume", "--overwrite"), "exclude one another"),
     (("some.txt", "--ordered", "--budget-runs", "9"), "--budget-runs must be left out with ordered rows"),
+    (("some.txt", "-o", "x", "--budget-runs", "0"), "--budget-runs must be a whole number, 1 or more"),
     (("some.txt", "--resume"), "there is nothing to resume"),
     (("some.txt", "--format", "parquet"), "--format parquet needs a file"),
     (("some.txt", "--format", "xml"), "'xml' is not one of"),

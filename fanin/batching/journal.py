@@ -291,6 +291,7 @@ async def open_journal(path: Path, *, resume: bool, durable: bool, jobs: int) ->
     `jobs` is the most calls that are ever in flight: as many may be lost at once. Raises JournalError
     where the file cannot be used, is used by another process, or holds calls and `resume` is False.
     """
+    failed: Exception | None = None
     with locked(path):
         journal = await anyio.to_thread.run_sync(_opened, path, resume, durable, jobs)
         try:
@@ -298,10 +299,14 @@ async def open_journal(path: Path, *, resume: bool, durable: bool, jobs: int) ->
                 group.start_soon(journal.serve)
                 try:
                     yield journal
+                except Exception as error:  # noqa: BLE001 - raised below: a task group would wrap it
+                    failed = error
                 finally:
                     await journal.stop()
         finally:
             journal.close()
+    if failed is not None:
+        raise failed
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,7 @@ from fanin.cli.batch_inputs import questions_options, reader_of
 from fanin.cli.batch_jobs import asking_of, check_job, job_of, job_options
 from fanin.cli.options import check_answer_options, leave, paced, shared
 from fanin.cli.parameters import Duration
-from fanin.errors import FaninError, InputError, OutputError
+from fanin.errors import FaninError, InputError, MissingExtraError, OutputError
 
 if TYPE_CHECKING:
     from fanin.backend import Backend
@@ -177,7 +178,11 @@ def _engine(options: dict[str, Any]) -> Engine | None:
             raise InputError(flag, "left out with --engine ray, which tapes nothing", options[name])
     from fanin.batching.engines.on_ray import RayEngine
 
-    return RayEngine(options["address"], options["workers"])
+    engine = RayEngine(options["address"], options["workers"])
+    # Before a journal is made or erased for it.
+    if find_spec("ray") is None:
+        raise MissingExtraError("the engine ray", "ray")
+    return engine
 
 
 async def _run(
