@@ -15,13 +15,16 @@ from typing import Any
 import anyio
 import anyio.abc
 import attrs
+import limited_provider
 import pytest
 from command import Command
 from doubles import Scripted, down, scripts
 from hypothesis import given
 from hypothesis import strategies as st
+from limited_provider import LimitedBackend, Offer, Provider
 from virtual_time import LOOPS, costly, run_virtual
 
+from fanin.backend import Backend
 from fanin.batching.engines import Asker, Post
 from fanin.batching.engines.blocks import Order, Told, Warned
 from fanin.batching.engines.crew import LOSSES, Worker, WorkerLostError, crew
@@ -46,7 +49,7 @@ both_loops = pytest.mark.parametrize("loop", LOOPS)
 class WorkerHere(Worker):
     """A worker in this process; `die` ends it as a killed process ends."""
 
-    def __init__(self, backend: Scripted, group: anyio.abc.TaskGroup, post: Post) -> None:
+    def __init__(self, backend: Backend, group: anyio.abc.TaskGroup, post: Post) -> None:
         self.begun = 0
         self.most_orders = 0
         self._backend = backend
@@ -93,7 +96,7 @@ class WorkerHere(Worker):
 class EngineHere:
     """So many workers; `deaths` are (when, which of them)."""
 
-    def __init__(self, backend: Scripted, count: int, deaths: Sequence[tuple[float, int]] = ()) -> None:
+    def __init__(self, backend: Backend, count: int, deaths: Sequence[tuple[float, int]] = ()) -> None:
         self.lost = 0
         self.workers: list[WorkerHere] = []
         self._backend = backend
@@ -129,7 +132,7 @@ def odd(request: Request) -> str:
 
 
 def done(
-    questions: Any, backend: Scripted, engine: Any, loop: str = "asyncio", **options: Any
+    questions: Any, backend: Backend, engine: Any, loop: str = "asyncio", **options: Any
 ) -> tuple[list[Row], Standing]:
     async def collected() -> tuple[list[Row], Standing]:
         async with batch(questions, backend=Connected(backend), engine=engine, **options) as rows:
@@ -285,6 +288,27 @@ def test_events_are_heard_with_their_attempts() -> None:
         (1, "asked", 2),
         (1, "answered", 2),
     ]
+
+
+@both_loops
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_limits_that_workers_know_are_told_beside_what_was_sent(loop: str, workers: int) -> None:
+    offer = Offer(limited_provider.Limits(requests_per_s=5.0, burst=10.0), profile="full", latency_s=0.5)
+    backend = LimitedBackend(Provider(offer))
+    engine = EngineHere(backend, workers)
+    _, standing = done(items(60), backend, engine, loop, jobs=6, runs=1, max_tokens=20, pace="off")
+    [requests] = standing.rates
+    counted = backend.provider.counts["m"]
+    sent = len(counted.admitted_s) + len(counted.refused_s)
+    told = (requests.account, requests.model, requests.unit, requests.sent, requests.left)
+    assert told == ("limited", "m", "requests", sent, None)
+    assert requests.limit == pytest.approx(300, rel=0.02)
+
+
+def test_workers_whose_backend_is_not_paced_tell_of_no_limits() -> None:
+    backend = Scripted(odd, latency_s=lambda request: 1.0, limited=False)
+    _, standing = done(items(9), backend, EngineHere(backend, 2), runs=1)
+    assert standing.rates == ()
 
 
 class Broken(FaninError):

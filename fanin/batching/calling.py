@@ -65,6 +65,7 @@ class Calls:
         self._turns: dict[str, Turns] = {}
         self.limiters: dict[tuple[str, str], Limiter] = {}
         """(account, model) -> what holds its pace."""
+        self._rates_elsewhere: dict[str, tuple[Rate, ...]] = {}
         self.waiting = {"limit": 0, "retry": 0, "prefix": 0}
         self.notes = None if journal is None else Notes(journal, name_of(backend))
         """Where the journal is told of the items."""
@@ -101,13 +102,25 @@ class Calls:
     @property
     def rates(self) -> tuple[Rate, ...]:
         """What is known of the limits of the models that are asked."""
-        return tuple(
+        here = [
             rate
             for key in sorted(self.limiters)
             for rate in rates_of(
                 *key, *self.limiters[key].known(self.clock), self.spending.sent.get(key) or Sent()
             )
-        )
+        ]
+        account = self.backend.account
+        elsewhere = [
+            attrs.evolve(rate, account=account, sent=self.spending.sent_to(account, model).of(rate.unit))
+            for model in sorted(self._rates_elsewhere)
+            for rate in self._rates_elsewhere[model]
+        ]
+        return (*here, *elsewhere)
+
+    def rated(self, rates: tuple[Rate, ...]) -> None:
+        """Whoever makes the calls elsewhere knows this of the limits."""
+        for model in {rate.model for rate in rates}:
+            self._rates_elsewhere[model] = tuple([rate for rate in rates if rate.model == model])
 
     def count(self, used: Usage) -> None:
         """One more run was answered."""
@@ -158,7 +171,16 @@ class Calls:
         """What an engine has to know to make these calls."""
         backend = self.backend
         watched = self.watch is not None
-        return Post(backend.name, backend.base_url, self.terms, self.spending, watched, self.lost)
+        return Post(
+            backend.name,
+            backend.base_url,
+            backend.account,
+            self.terms,
+            self.spending,
+            watched,
+            self.lost,
+            self.rated,
+        )
 
     def lost(self) -> None:
         """A call was cut short, and may have been paid for."""

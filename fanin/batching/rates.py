@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from fanin.policy.budget import Amount
 from fanin.policy.pacing import Pace
 from fanin.policy.pacing.load import Unit
 from fanin.policy.pacing.mirror import MINUTE_S, Bucket, Limit
@@ -40,6 +41,11 @@ class Sent:
 
     calls: int = 0
     tokens: int = 0
+
+    def add(self, used: Amount | None) -> None:
+        """Counts a call that has ended; None where nobody knows what it used."""
+        self.calls += 1
+        self.tokens += 0 if used is None else used.tokens
 
     def of(self, unit: Unit) -> int:
         """The part that a limit of that unit counts."""

@@ -99,6 +99,10 @@ class Spending:
             self._before += attrs.evolve(spent, calls=part.calls)
         self.purse = attrs.evolve(self.purse, spent=self._before)
 
+    def sent_to(self, account: str, model: str) -> Sent:
+        """Where the calls of that model are counted."""
+        return self.sent.setdefault((account, model), Sent())
+
     @property
     def cost_usd(self) -> float | None:
         """US dollars spent in this session; None where a price is unknown."""
@@ -150,6 +154,6 @@ class Metered(Forwarding):
 
     def _counted(self, model: str) -> Sent:
         """Where calls of that model are counted, with those that others make of it."""
-        sent = self._spending.sent.setdefault((self.inner.account, model), Sent())
+        sent = self._spending.sent_to(self.inner.account, model)
         self._sent[model] = sent
         return sent

@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from fanin.batching.rates import Rate
 from fanin.batching.spending import Hold, Spending
 from fanin.terms import Terms
 from fanin.values import Event, Outcome, Request
@@ -33,6 +34,8 @@ class Post:
     """The backend's name, by which every worker opens it."""
     base_url: str | None
     """Where that sends its calls; None where it sends none."""
+    account: str
+    """Whose limits its calls count against."""
     terms: Terms
     """How long and how often calls are tried."""
     spending: Spending
@@ -41,6 +44,8 @@ class Post:
     """Whether every event is to be heard; else only those of waits and of what went wrong."""
     lost: Callable[[], None]
     """Is told of each call that was lost with its worker and may have been paid for."""
+    rated: Callable[[tuple[Rate, ...]], None]
+    """Is told what a worker knows of the limits."""
 
 
 class Asker(Protocol):

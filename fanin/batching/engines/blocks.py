@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import attrs
 
+from fanin.batching.rates import Rate
 from fanin.terms import Terms
 from fanin.values import Event, Outcome, Request, Usage
 
@@ -101,6 +102,13 @@ class Broke:
 
 
 @attrs.frozen
+class Rated:
+    """What the worker knows of the limits of the models that it asks; what was sent is not told."""
+
+    rates: tuple[Rate, ...]
+
+
+@attrs.frozen
 class Warned:
     """The worker goes on otherwise than it should, as of a pace that it shares no more."""
 
@@ -109,5 +117,5 @@ class Warned:
 
 Order: TypeAlias = Ask | Allowed | Drop
 """From the batch to a worker."""
-Told: TypeAlias = Noticed | Paid | Wants | Done | Broke | Warned
+Told: TypeAlias = Noticed | Paid | Wants | Done | Broke | Rated | Warned
 """From a worker to the batch."""

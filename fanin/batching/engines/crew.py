@@ -29,6 +29,7 @@ from fanin.batching.engines.blocks import (
     Noticed,
     Order,
     Paid,
+    Rated,
     Told,
     Wants,
     Warned,
@@ -226,6 +227,8 @@ class Crew:
                 if isinstance(told, Warned):
                     # Said once, since every worker says it.
                     warnings.warn(told.text, SharedPaceWarning, stacklevel=2)
+                elif isinstance(told, Rated):
+                    self._post.rated(told.rates)
                 elif (call := seat.calls.get(told.number)) is not None:
                     self._heard(seat, call, told)
 
@@ -236,8 +239,10 @@ class Crew:
             case Paid(usage=usage):
                 spending, held = self._post.spending, call.hold.reserved
                 assert held is not None
-                price = spending.price(call.ask.request)
-                spending.settle(held, (amount(usage, price) if usage is not None else None) or held)
+                request = call.ask.request
+                used = None if usage is None else amount(usage, spending.price(request))
+                spending.settle(held, used or held)
+                spending.sent_to(self._post.account, request.model).add(used)
                 call.hold.reserved = None
             case Wants():
                 self._group.start_soon(self._allow, seat, call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import anyio
@@ -18,9 +19,11 @@ from fanin.batching.engines.blocks import (
     Order,
     Paid,
     Problem,
+    Rated,
     Told,
     Wants,
 )
+from fanin.batching.rates import Rate, Sent, rates_of
 from fanin.batching.spending import UNPAID
 from fanin.clock import BoundClock
 from fanin.conductor import Conductor
@@ -31,6 +34,10 @@ from fanin.values import Completion, Event, Outcome, Request, Usage
 
 BEAT_S = 5.0
 """A worker that has nothing to tell says so after this time."""
+
+
+RATED_S = 1.0
+"""What is known of the limits is told this often at most."""
 
 
 @attrs.define(eq=False)
@@ -59,6 +66,8 @@ class Desk:
         self._came = anyio.Event()
         self._told: list[Told] = []
         self._news = anyio.Event()
+        self._rated: tuple[Rate, ...] = ()
+        self._rated_s = -math.inf
 
     async def run(self) -> None:
         """Does what it is ordered to, until it is cancelled."""
@@ -85,8 +94,30 @@ class Desk:
             self._news = anyio.Event()
             with anyio.move_on_after(beat_s):
                 await self._news.wait()
+        self._tell_rates()
         told, self._told = self._told, []
         return tuple(told)
+
+    def _tell_rates(self) -> None:
+        now_s = self._clock.now_s()
+        if now_s < self._rated_s + RATED_S or not self._backend.capabilities.limited:
+            return
+        self._rated_s, account = now_s, self._backend.account
+        rates = tuple(
+            [
+                rate
+                for model in sorted(self._ready)
+                for rate in rates_of(
+                    account,
+                    model,
+                    *self._limiters.of(account, model, self._terms.pace).known(self._clock),
+                    Sent(),
+                )
+            ]
+        )
+        if rates != self._rated:
+            self._rated = rates
+            self.tell(Rated(rates))
 
     def tell(self, told: Told) -> None:
         """Keeps it for whoever asks next."""
