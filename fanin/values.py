@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -367,6 +368,12 @@ class Runs:
     """Never asked."""
 
 
+@lru_cache(maxsize=1024)  # the same few shares come again and again, and a Fraction takes its time
+def share(votes: int, of: int) -> Fraction:
+    """So many votes of so many, exact; `of` is 1 or more."""
+    return Fraction(votes, of)
+
+
 @attrs.frozen
 class Tally:
     """The count of a vote."""
@@ -404,7 +411,7 @@ class Tally:
     @property
     def support(self) -> Fraction:
         """Votes for the winner / runs that count, exact, 0 to 1; 0 where there is no winner."""
-        return Fraction(self.counts[0][1], self.counting) if self.winner is not None else Fraction(0)
+        return share(self.counts[0][1], self.counting) if self.winner is not None else Fraction(0)
 
 
 @attrs.frozen

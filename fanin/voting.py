@@ -13,7 +13,7 @@ import attrs
 
 from fanin.answers import Answer
 from fanin.answers.auto import auto_answer, parse_answer
-from fanin.answers.protocol import Parted, ReadsReply
+from fanin.answers.protocol import Parted, reads_reply
 from fanin.answers.text import Text
 from fanin.backend import Backend
 from fanin.conductor import Conductor, Watch
@@ -314,7 +314,7 @@ def stopping_of(stop: str, waves: Waves, runs: int, quorum: int | None, answer: 
 
 def prefers_schema(answer: Answer) -> bool:
     """Whether the answer is asked for by a backend's own schema output wherever there is one."""
-    return isinstance(answer, ReadsReply) and answer.prefers_schema
+    return reads_reply(answer) and answer.prefers_schema
 
 
 def _certifies(stopping: Stopping | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 MAX_ANSWER = 2000
 """The most characters an answer alone may have; a longer text is no answer but a reply."""
@@ -67,6 +68,7 @@ def _fold_char(char: str) -> str:
     return unicodedata.normalize("NFKC", char)
 
 
+@lru_cache(maxsize=512)  # the same few answers come again and again
 def normalise(text: str) -> str:
     """The normal form: folded, white space single, wrappers and trailing dots peeled off. Idempotent.
 

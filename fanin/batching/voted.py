@@ -80,6 +80,7 @@ class Voting:
         self._waves = waves
         self._list_prices = not prices
         self._models: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._variation: Variation | None = None
         self._stoppings: dict[tuple[Any, ...], Stopping | None] = {}
         self._settlements: dict[tuple[Text, int], Settlement] = {}
         self._embed: Embed | str | PathLike[str] | None = asking.embed
@@ -180,26 +181,34 @@ class Voting:
         return self._settlements[known]
 
     async def _plan(self, item: Item, asking: Asking) -> Plan:
-        capabilities = self._backend.capabilities
+        answer = as_answer(item.answer or asking.answer, item.question)
+        return Plan(
+            Question(item.question, item.context),
+            answer,
+            await self._varied(asking),
+            asking.runs,
+            asking.quorum,
+            asking.max_tokens,
+            (asking.structured or prefers_schema(answer)) and self._backend.capabilities.structured,
+        )
+
+    async def _varied(self, asking: Asking) -> Variation:
+        """How the runs differ; made once for all items that set nothing for themselves."""
+        usual = asking is self._asking
+        if usual and self._variation is not None:
+            return self._variation
         variation = Variation(
             await self._resolved(as_texts(asking.model, "model")),
             as_texts(asking.system, "system"),
             asking.temperature,
             asking.temperature_step,
-            capabilities.max_temperature,
+            self._backend.capabilities.max_temperature,
             asking.seed,
             self._stop.startswith("certified"),
         )
-        answer = as_answer(item.answer or asking.answer, item.question)
-        return Plan(
-            Question(item.question, item.context),
-            answer,
-            variation,
-            asking.runs,
-            asking.quorum,
-            asking.max_tokens,
-            (asking.structured or prefers_schema(answer)) and capabilities.structured,
-        )
+        if usual:
+            self._variation = variation
+        return variation
 
     async def _resolved(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         models = self._models.get(wanted)

@@ -45,5 +45,7 @@ class Circuit:
 
     def after(self, error: str | None) -> Circuit:
         """The circuit after one more row; `error` None: it did not fail as a whole for one fatal error."""
+        if error is None and self.error is None:  # as after nearly every row
+            return self
         count = 0 if error is None else self.count + 1 if error == self.error else 1
         return Circuit(self.identical_errors, error, count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from fanin.values import Grade, Pattern, Tally
+from fanin.values import Grade, Pattern, Tally, share
 
 HIGH = Fraction(4, 5)
 """From this support on, agreement is `high` and the pattern `strong`."""
@@ -54,6 +54,6 @@ def pattern(tally: Tally) -> Pattern:
         return "divergent"
     if most == tally.counting:
         return "unanimous"
-    if Fraction(most, tally.counting) >= HIGH:
+    if share(most, tally.counting) >= HIGH:
         return "strong"
-    return "incomplete" if Fraction(most, tally.runs.valid) >= HIGH else "split"
+    return "incomplete" if share(most, tally.runs.valid) >= HIGH else "split"
