@@ -105,9 +105,9 @@ class EngineHere:
 
     @asynccontextmanager
     async def open(self, post: Post) -> AsyncIterator[Asker]:
-        def lost() -> None:
+        def lost(request: Request) -> None:
             self.lost += 1
-            post.lost()
+            post.lost(request)
 
         told = attrs.evolve(post, lost=lost)
         async with anyio.create_task_group() as group:

@@ -179,13 +179,20 @@ class Calls:
             self.spending,
             watched,
             self.lost,
+            self.failed,
             self.rated,
         )
 
-    def lost(self) -> None:
+    def lost(self, request: Request) -> None:
         """A call was cut short, and may have been paid for."""
         if self.journal is not None:
-            self.journal.lost += 1
+            self.journal.note_unanswered(request.model, worst_usage(request, 0), lost=True)
+
+    def failed(self, request: Request, used: Usage | None) -> None:
+        """A call failed; None: nobody knows what it used."""
+        if self.journal is not None:
+            charged = worst_usage(request, 0) if used is None else used
+            self.journal.note_unanswered(request.model, charged, lost=False)
 
     async def keep(self, key: bytes, request: Request, sample: Sample) -> bool:
         """Writes the answer down; False where that failed, and the batch is over."""

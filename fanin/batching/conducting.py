@@ -17,11 +17,12 @@ from fanin.batching.calling import Calls, name_of
 from fanin.batching.items import Item
 from fanin.batching.journal import NO_MODEL
 from fanin.batching.keys import call_key, place_of, read_back, read_back_use, tool_key, written_use
-from fanin.batching.spending import HOLD, Hold, Metered
+from fanin.batching.spending import HOLD, UNPAID, Hold, Metered
+from fanin.batching.standing import NOTHING_USED
 from fanin.conductor import Conducted, Conductor, Enough, Job, Progress
-from fanin.errors import JournalError
+from fanin.errors import CallError, JournalError
 from fanin.policy.pricing import Prices
-from fanin.values import Event, Failure, Outcome, Plan, Request, Run, Sample, ToolCall
+from fanin.values import Completion, Event, Failure, Outcome, Plan, Request, Run, Sample, ToolCall
 from fanin.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -189,9 +190,6 @@ class ItemConductor(Conductor):
         HOLD.set(hold)
         try:
             outcome = await self._outcome(request, hold)
-        except anyio.get_cancelled_exc_class():
-            calls.lost()
-            raise
         finally:
             if hold.reserved is not None:
                 calls.spending.release(hold.reserved)
@@ -210,6 +208,17 @@ class ItemConductor(Conductor):
             return await super().ask(request)
         self._progress.setdefault(request.index, Progress()).attempts = 1
         return await self._calls.asker.ask(request, hold, self._seed, partial(self._hear, request.index))
+
+    async def _call(self, request: Request) -> Completion | CallError:
+        """As every conductor; the journal is told of a call that came to nothing and may cost something."""
+        try:
+            answer = await super()._call(request)
+        except anyio.get_cancelled_exc_class():
+            self._calls.lost(request)
+            raise
+        if isinstance(answer, CallError) and answer.kind != "budget":
+            self._calls.failed(request, NOTHING_USED if answer.kind in UNPAID else None)
+        return answer
 
     def _hear(self, index: int, event: Event) -> None:
         """What happened elsewhere to a call of that run."""

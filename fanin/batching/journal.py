@@ -4,10 +4,10 @@ A SQLite file in WAL mode with append-only tables, so that a million calls cost 
 is no index to keep in order while calls are made. At a resume the keys are copied, sorted, into temporary
 tables on disk, and looked up there.
 
-`calls` are the answers. `items` and `ends` say of each question how it was asked and how its vote ended
-(`fanin.batching.noting`), so that a journal can be counted again by itself. Settings and contexts, which many
-items share, stand in `texts`. A journal of version 1 has the calls alone; it is read, and gets the other
-tables when it is resumed.
+`calls` are the answers, and the calls that came to nothing, since these may have cost something. `items` and
+`ends` say of each question how it was asked and how its vote ended (`fanin.batching.noting`), so that a
+journal can be counted again by itself. Settings and contexts, which many items share, stand in `texts`. A
+journal of version 1 has the calls alone; it is read, and gets the other tables when it is resumed.
 
 One thread writes. It commits whatever has come in while the last commit was under way, with no timer, and
 whoever waits for its call's commit is told once a commit. What was committed outlives the process, however
@@ -41,6 +41,7 @@ from fanin.batching.journal_file import (
     version_of,
 )
 from fanin.errors import JournalError
+from fanin.values import Usage
 
 _INSERT = {
     "calls": "INSERT INTO calls (key, answer, model, input_tokens, output_tokens) VALUES ",
@@ -50,6 +51,10 @@ _INSERT = {
 }
 NO_MODEL = ""
 """The model of a record that is no call of one: what a tool gave."""
+_LOST = "lost"
+"""What stands in the place of the answer of a call that was cut short."""
+_UNANSWERED = b""
+"""The key of a call that came to nothing."""
 _AT_ONCE = 500
 """Records in one statement; SQLite takes 32,766 parameters."""
 
@@ -72,11 +77,15 @@ class Used:
     model: str
     """The model that was asked."""
     calls: int
-    """Calls that were answered."""
+    """Calls, answered or not."""
     input_tokens: int
     """Tokens read, as charged."""
     output_tokens: int
     """Tokens written, as charged."""
+    most_input_tokens: int = 0
+    """Tokens read by one of them that was answered, at most."""
+    most_output_tokens: int = 0
+    """Tokens written by one of them that was answered, at most."""
 
 
 @attrs.frozen
@@ -109,7 +118,7 @@ class Journal:
         self.problem: str | None = None
         """Why it can be written no more; None while it can."""
         self.lost = 0
-        """Calls of this session that were cut short; to be counted before it is closed."""
+        """Calls of this session that were cut short."""
         self.holds_items: bool = version_of(writing) > 1
         """Whether it says what was asked; one of version 1 does not."""
         self._writing = writing
@@ -120,12 +129,16 @@ class Journal:
         self._under_way: _Commit | None = None
         self.maybe_twice: int = writing.execute("SELECT coalesce(sum(lost), 0) FROM sessions").fetchone()[0]
         """Calls of earlier sessions that may have been paid for and were never answered."""
+        self.uncharged: int = self.maybe_twice - _lost_and_charged(writing)
+        """Of these, the calls of sessions that were killed: nothing says what they cost."""
 
     def used(self) -> tuple[Used, ...]:
         """What the calls of earlier sessions used, by model."""
         rows = self._writing.execute(
-            "SELECT model, count(*), sum(input_tokens), sum(output_tokens) FROM calls"
-            f" WHERE model <> '{NO_MODEL}' GROUP BY model"
+            "SELECT model, count(*), sum(input_tokens), sum(output_tokens),"
+            " coalesce(max(iif(key <> X'', input_tokens, 0)), 0),"
+            " coalesce(max(iif(key <> X'', output_tokens, 0)), 0)"
+            f" FROM calls WHERE model <> '{NO_MODEL}' GROUP BY model"
         )
         return tuple(Used(*row) for row in rows)
 
@@ -143,12 +156,23 @@ class Journal:
 
         A record is kept even where the waiting is cancelled.
         """
+        commit = self._put(record)
+        await commit.done.wait()
+        return self.problem is None
+
+    def note_unanswered(self, model: str, charged: Usage, *, lost: bool) -> None:
+        """Has it written that a call came to nothing and what it is charged with; with `lost`, that it was
+        cut short."""
+        self.lost += lost
+        told = _LOST if lost else ""
+        self._put((_UNANSWERED, told, model, charged.input_tokens or 0, charged.output_tokens or 0))
+
+    def _put(self, record: Record) -> _Commit:
         commit = self._open
         commit.rows["calls"].append(record)
         if self._under_way is None:
             self._hand_over()
-        await commit.done.wait()
-        return self.problem is None
+        return commit
 
     def note(self, table: str, *values: Any) -> int:
         """Has a row of `texts` or `items` written with one of the next calls; gives its place, from 1."""
@@ -351,7 +375,7 @@ def _opened(path: Path, resume: bool, durable: bool, jobs: int) -> Journal:
         writing = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         unless_opened.callback(writing.close)
         prepare(writing, path, durable=durable)
-        [held] = writing.execute("SELECT EXISTS (SELECT * FROM calls)").fetchone()
+        [held] = writing.execute("SELECT EXISTS (SELECT * FROM calls WHERE key <> X'')").fetchone()
         if held and not resume:
             raise JournalError(
                 str(path),
@@ -363,3 +387,10 @@ def _opened(path: Path, resume: bool, durable: bool, jobs: int) -> Journal:
         writing.execute("INSERT INTO sessions (lost) VALUES (?)", (jobs,))
         unless_opened.pop_all()
         return journal
+
+
+def _lost_and_charged(writing: sqlite3.Connection) -> int:
+    [count] = writing.execute(
+        "SELECT count(*) FROM calls WHERE key = X'' AND answer = ?", (_LOST,)
+    ).fetchone()
+    return int(count)

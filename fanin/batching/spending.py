@@ -91,12 +91,22 @@ class Spending:
         """The call for which `held` was reserved was never made."""
         self.settle(held, Amount())
 
-    def begin_with(self, used: Iterable[Used]) -> None:
-        """Counts what earlier sessions used against the caps."""
+    def begin_with(self, used: Iterable[Used], uncharged: int) -> None:
+        """Counts what earlier sessions used against the caps.
+
+        `uncharged` calls may have been made besides, nobody knows of what: each counts like the dearest one
+        that was answered.
+        """
+        tokens = picodollars = 0
         for part in used:
-            spent = amount(Usage(part.input_tokens, part.output_tokens), price_of(part.model, self.prices))
+            price = price_of(part.model, self.prices)
+            spent = amount(Usage(part.input_tokens, part.output_tokens), price)
+            most = amount(Usage(part.most_input_tokens, part.most_output_tokens), price)
             assert spent is not None, "a journal holds the tokens as they were charged"
+            assert most is not None, "the same"
             self._before += attrs.evolve(spent, calls=part.calls)
+            tokens, picodollars = max(tokens, most.tokens), max(picodollars, most.picodollars)
+        self._before += Amount(uncharged, uncharged * tokens, uncharged * picodollars)
         self.purse = attrs.evolve(self.purse, spent=self._before)
 
     def sent_to(self, account: str, model: str) -> Sent:

@@ -20,7 +20,7 @@ import attrs
 from fanin.batching.rates import Rate
 from fanin.batching.spending import Hold, Spending
 from fanin.terms import Terms
-from fanin.values import Event, Outcome, Request
+from fanin.values import Event, Outcome, Request, Usage
 
 Hear: TypeAlias = Callable[[Event], None]
 """Is told what happens to a call; the event's time counts from where the call was made."""
@@ -42,8 +42,10 @@ class Post:
     """The purse that every call is paid from."""
     watched: bool
     """Whether every event is to be heard; else only those of waits and of what went wrong."""
-    lost: Callable[[], None]
-    """Is told of each call that was lost with its worker and may have been paid for."""
+    lost: Callable[[Request], None]
+    """Is told of each call that was cut short, or lost with its worker, and may have been paid for."""
+    failed: Callable[[Request, Usage | None], None]
+    """Is told of each call that failed, and what that used; None where nobody knows."""
     rated: Callable[[tuple[Rate, ...]], None]
     """Is told what a worker knows of the limits."""
 

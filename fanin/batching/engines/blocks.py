@@ -76,6 +76,8 @@ class Paid:
     number: int
     usage: Usage | None
     """What it used; None: nobody knows."""
+    answered: bool
+    """Whether it was answered."""
 
 
 @attrs.frozen

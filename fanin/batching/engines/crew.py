@@ -162,6 +162,7 @@ class Crew:
         self._unseated.pop(call.ask.number, None)
         if call.seat is not None:
             call.seat.give(Drop(call.ask.number))
+            self._post.lost(call.ask.request)
             self._pay_worst(call)
         self._end(call)
 
@@ -236,13 +237,15 @@ class Crew:
         match told:
             case Noticed(event=event):
                 call.hear(event)
-            case Paid(usage=usage):
+            case Paid(usage=usage, answered=answered):
                 spending, held = self._post.spending, call.hold.reserved
                 assert held is not None
                 request = call.ask.request
                 used = None if usage is None else amount(usage, spending.price(request))
                 spending.settle(held, used or held)
                 spending.sent_to(self._post.account, request.model).add(used)
+                if not answered:
+                    self._post.failed(request, usage)
                 call.hold.reserved = None
             case Wants():
                 self._group.start_soon(self._allow, seat, call)
@@ -268,7 +271,7 @@ class Crew:
         seat.up, seat.orders = False, []
         for call in calls.values():
             call.seat = None
-            self._post.lost()
+            self._post.lost(call.ask.request)
             self._pay_worst(call)
             self._group.start_soon(self._again, call)
 

@@ -197,15 +197,16 @@ class _Paying(Forwarding):
             raise CallError("budget", "The budget leaves no room for another attempt.", final=True)
         self._first = False
         used: Usage | None = None
+        answered = False
         try:
             completion = await self.inner.complete(request)
-            used = completion.usage
+            used, answered = completion.usage, True
         except CallError as error:
             if error.kind in UNPAID:
                 used = Usage(0, 0)
             raise
         finally:
-            self._desk.tell(Paid(self._number, used))
+            self._desk.tell(Paid(self._number, used, answered))
         return completion
 
     async def aclose(self) -> None:
