@@ -129,6 +129,50 @@ def test_plain_questions_and_any_stream_will_do() -> None:
         assert b'"id"' not in ended.rows[0].line
 
 
+def test_the_fields_of_an_item_will_do_too_and_what_is_no_question_is_a_bad_row() -> None:
+    fields = {"id": "x", "question": "Which?", "choices": ["red", "blue"], "runs": 2, "note": "passed over"}
+    backend = Scripted(always("Answer: red"))
+    ended = done([fields, 5, {"id": 3}, "Is it?"], backend, ordered=True)  # type: ignore[list-item]
+    first, second, third, _ = ended.rows
+    assert first.object is not None
+    assert (first.id, first.object["votes"]) == ("x", {"red": 2})
+    assert second.error == "a question is a text, an Item or its fields, not 5"
+    assert (third.id, third.number, third.error) == (3, 3, "it has no question; its fields are: id")
+
+
+@pytest.mark.parametrize("questions", ["Is it?", b"Is it?", {"question": "Is it?"}, 5, None])
+def test_one_text_is_no_stream_of_questions(questions: Any) -> None:
+    with pytest.raises(InputError, match="questions must be a list or a stream of questions"):
+        done(questions, Scripted(always("yes")))
+
+
+@pytest.mark.parametrize("wrong", [{"limits": None}, {"job": 5}])
+def test_parameters_of_another_kind_are_told(wrong: Any) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} must be a"):
+        done(["Is it?"], Scripted(always("yes")), **wrong)
+
+
+@both_loops
+def test_several_tasks_may_iterate(loop: str) -> None:
+    backend = Scripted(odd, latency_s=random_latency, limited=False)
+
+    async def go() -> list[int]:
+        numbers: list[int] = []
+
+        async def take(rows: Rows) -> None:
+            numbers.extend([row.number async for row in rows])
+
+        async with (
+            batch(items(60), backend=backend, jobs=5, runs=1) as rows,
+            anyio.create_task_group() as group,
+        ):
+            for _ in range(3):
+                group.start_soon(take, rows)
+        return numbers
+
+    assert sorted(run_virtual(loop, go)) == list(range(1, 61))
+
+
 def test_what_an_item_sets_holds_for_it_alone() -> None:
     own = Item(
         1,

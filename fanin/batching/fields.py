@@ -47,6 +47,15 @@ def item_of(fields: Mapping[str, Any], number: int) -> Item | BadItem:
         return BadItem(number, name, one_line(error.message, 300))
 
 
+def item_given(given: object, number: int) -> Item | BadItem:
+    """The item that a program means: a text is its question, a mapping its fields."""
+    if isinstance(given, str):
+        return Item(number, None, given)
+    if isinstance(given, Mapping):
+        return item_of(given, number)
+    return BadItem(number, None, f"a question is a text, an Item or its fields, not {_shown(given)}")
+
+
 def id_of(value: Any) -> Id:
     """An id as it was given. Raises UnusableRecord for what is neither a text nor a whole number."""
     if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):

@@ -12,7 +12,7 @@ from fanin.batching.standing import Standing
 
 
 class Rows:
-    """The rows of a batch, to be iterated once: `async for row in rows`."""
+    """The rows of a batch, to be iterated once, by one task or by several: `async for row in rows`."""
 
     def __init__(self, standing: Callable[[], Standing], *, room: int, ordered: bool) -> None:
         self._standing = standing
@@ -39,7 +39,8 @@ class Rows:
             if self._finished:
                 error, self._error = self._error, None
                 raise error or StopAsyncIteration
-            self._came = anyio.Event()
+            # Several may iterate: all wait for the same one.
+            self._came = anyio.Event() if self._came.is_set() else self._came
             await self._came.wait()
         row = self._ready.popleft()
         self._taken.set()

@@ -18,7 +18,7 @@ from fanin.batching.interrupts import BatchInterrupt
 from fanin.batching.jobs import Asking, BatchJob, ItemJob, Ready, Setting
 from fanin.batching.journal import Journal, erase_journal, open_journal
 from fanin.batching.outlet import Rows
-from fanin.batching.source import Questions, Source
+from fanin.batching.source import Questions, Source, check_questions
 from fanin.batching.spending import Spending
 from fanin.batching.voted import VoteJob, Voting
 from fanin.batching.working import Working
@@ -83,6 +83,8 @@ async def batch(
 ) -> AsyncIterator[Rows]:
     """Asks many questions and gives a row for each: `async with batch(...) as rows: async for row in rows`.
 
+    - `questions`: any iterable, an asynchronous one too, of texts, of `Item`s or of their fields as a line of
+      a file has them: `{"id": 7, "question": "Is it?", "context": ...}`. What is no question is a bad row.
     - A row comes as soon as its item is done, or in the order of the input with `ordered`. An item that is
       cut short (deadline, budget, limit, interrupt) gives no row: it is left for a later session.
     - With `resume` every item gives its row again, those of earlier sessions from the journal and without a
@@ -114,6 +116,9 @@ async def batch(
     Raises FaninError when the block is entered, and for a replay's miss out of the iteration. A
     journal that cannot be written ends the batch: `standing.ended` is `journal`, `standing.why` says why.
     """
+    check_questions(questions)
+    if not isinstance(limits, Limits):
+        raise InputError("limits", "a fanin.batching.Limits", limits)
     interrupt = BatchInterrupt() if interrupt is None else interrupt
     asked = (answer, runs, quorum, model, system, temperature, temperature_step, seed, max_tokens, structured)
     asking = Asking(*asked, judge, embed)
@@ -154,6 +159,8 @@ async def batch(
 
 def _job(job: BatchJob | ItemJob | None, mode: Mode | str | Sequence[Mode | str] | None) -> BatchJob:
     """What is made ready: a function of one's own needs what a vote needs. Raises InputError."""
+    if not (job is None or callable(job) or isinstance(job, BatchJob)):
+        raise InputError("job", "an AnalysisJob, a PanelJob or a function", job)
     if mode is None:
         return job if isinstance(job, BatchJob) else VoteJob()
     if job is not None:

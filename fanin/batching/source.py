@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Hashable, Iterable
-from typing import TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import anyio
 import attrs
 
+from fanin.batching.fields import item_given
 from fanin.batching.fingerprints import Fingerprints
 from fanin.batching.items import BadItem, Item
+from fanin.errors import InputError
 
-Questions: TypeAlias = AsyncIterable[Item | BadItem | str] | Iterable[Item | BadItem | str]
+Given: TypeAlias = Item | BadItem | str | Mapping[str, Any]
+"""A question as a program gives it: a text, an item, or an item's fields as a line of a file has them."""
+Questions: TypeAlias = AsyncIterable[Given] | Iterable[Given]
+
+
+def check_questions(questions: Questions) -> None:
+    """Raises InputError for what is no stream of questions; one text is none."""
+    if isinstance(questions, str | bytes | Mapping) or not isinstance(questions, AsyncIterable | Iterable):
+        raise InputError("questions", "a list or a stream of questions", questions)
 
 
 @attrs.frozen
@@ -99,7 +109,7 @@ class Source:
             self._room.set()
         return taken
 
-    async def _put(self, given: Item | BadItem | str) -> bool:
+    async def _put(self, given: Given) -> bool:
         """Takes it in as soon as there is room; False where no more is wanted."""
         while self._held >= self._window and not self._ended:
             self._room = anyio.Event()
@@ -108,8 +118,8 @@ class Source:
             return False
         place = self.read
         self.read += 1
-        if isinstance(given, str):
-            given = Item(place + 1, None, given)
+        if not isinstance(given, Item | BadItem):
+            given = item_given(given, place + 1)
         group: tuple[Hashable, Hashable] = (None, None)
         occurrence = 0
         if isinstance(given, Item):
