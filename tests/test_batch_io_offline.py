@@ -166,7 +166,7 @@ def test_answers_to_other_questions_or_options_count_for_nothing(run: Command) -
     ended = run("import", "questions.jsonl", "answers.jsonl", "--runs", "3", "--seed", "1")
     assert ended.code == 1
     assert {row["outcome"] for row in rows(ended.out)} == {"failed"}
-    assert "8 answers belong to no run" in ended.err
+    assert "8 answers to no request of these" in ended.err
 
 
 def test_a_fingerprint_that_two_names_share_gives_nobody_the_other_ones_answer(
@@ -221,7 +221,7 @@ def test_bad_input_is_told(run: Command) -> None:
         (
             ("export", "some.txt", "-o", "questions.jsonl"),
             2,
-            "questions.jsonl: it cannot be written: File exists",
+            "questions.jsonl: it is there already",
         ),
         (("export", "some.txt", "-o", "no/such/folder"), 2, "No such file or directory"),
         (("export", "some.txt", "-o", "x", "--backend", "ollama"), 2, "'ollama' is not one of"),

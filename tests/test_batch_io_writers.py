@@ -156,7 +156,7 @@ def test_a_file_is_there_at_once_and_holds_what_was_written(tmp_path: Path) -> N
     sink.write(b"one\n")
     assert path.read_bytes() == b"one\n"
     assert sink.close(complete=False)
-    with pytest.raises(FaninError, match="rows: it cannot be written: File exists"):
+    with pytest.raises(FaninError, match="rows: it is there already"):
         FileSink(str(path), anew=False)
 
 

@@ -35,6 +35,9 @@ CREATE TABLE ends (item INTEGER PRIMARY KEY, told TEXT NOT NULL);
 """
 
 
+_LOST = "A copy of it will do; else --overwrite pays for all of it again."
+
+
 def packed(text: str) -> bytes:
     """A context as the journal has it."""
     return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
@@ -106,7 +109,7 @@ def told(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         broken = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         problem = f"it is damaged, or no journal ({error})" if broken else f"it cannot be used: {error}"
-        raise JournalError(str(path), problem) from error
+        raise JournalError(str(path), problem, mend=_LOST if broken and is_journal(path) else None) from error
 
 
 def prepare(writing: sqlite3.Connection, path: Path, *, durable: bool) -> None:
@@ -132,10 +135,11 @@ def checked(stored: sqlite3.Connection, path: Path) -> bool:
         raise JournalError(
             str(path),
             f"it is a journal of version {version_of(stored)}, and this fanin writes version {VERSION}",
+            mend="Go on with the fanin that wrote it, or pay for all of it again: --overwrite.",
         )
     [found] = stored.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise JournalError(str(path), f"it is damaged ({' '.join(str(found).split())})")
+        raise JournalError(str(path), f"it is damaged ({' '.join(str(found).split())})", mend=_LOST)
     return True
 
 

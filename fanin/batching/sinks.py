@@ -96,5 +96,7 @@ def _made(path: Path, named: str, *, anew: bool) -> int:
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if anew else os.O_EXCL)
     try:
         return os.open(path, flags, 0o666)
+    except FileExistsError:
+        raise FaninError(f"{named}: it is there already", mend="--overwrite replaces it.") from None
     except OSError as error:
         raise FaninError(f"{named}: it cannot be written: {error.strerror or error}") from None

@@ -80,9 +80,10 @@ def _tell(rows: int, failed: int, answers: Answers) -> None:
 
     say(f"{count(rows, 'row')} ({failed:,} failed) by {answers.used:,} of {count(len(answers), 'answer')}")
     if answers.used < len(answers):
+        strange = len(answers) - answers.used
         say(
-            f"{count(len(answers) - answers.used, 'answer')} belong to no run: are the questions and the "
-            "options those of the export?"
+            f"{count(strange, 'answer')} to no request of these: are the questions and the options those"
+            " of the export?"
         )
     if answers.unreadable:
         say(f"{count(answers.unreadable, 'line')} of the answers could not be read")
