@@ -135,6 +135,14 @@ def test_fingerprints_are_a_dictionary(texts: list[str]) -> None:
     assert prints.get("never put") is None
 
 
+@given(st.lists(st.text(max_size=2), max_size=60))
+def test_fingerprints_count(texts: list[str]) -> None:
+    prints = Fingerprints()
+    assert [prints.count(text) for text in texts] == [
+        texts[:place].count(text) for place, text in enumerate(texts)
+    ]
+
+
 def test_fingerprints_are_small_and_stay_right_while_they_grow() -> None:
     tracemalloc.start()
     prints = Fingerprints()

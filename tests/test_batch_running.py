@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import attrs
+import limited_provider
 import pytest
 from doubles import Reply, Scripted, always, down
 from house import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from limited_provider import LimitedBackend, Offer, Provider
 from virtual_time import LOOPS, run_virtual
 
 import fanin
@@ -27,6 +32,7 @@ from fanin.batching.runner import batch
 from fanin.batching.standing import Standing
 from fanin.clock import BoundClock, LoopClock
 from fanin.errors import CallError, CassetteMissError, FaninError, InputError, JournalError
+from fanin.limiters import SHARED
 from fanin.policy.budget import Limits
 from fanin.policy.pricing import Price
 from fanin.terms import Interrupt
@@ -150,6 +156,41 @@ def test_one_text_is_no_stream_of_questions(questions: Any) -> None:
 def test_parameters_of_another_kind_are_told(wrong: Any) -> None:
     with pytest.raises(InputError, match=f"{next(iter(wrong))} must be a"):
         done(["Is it?"], Scripted(always("yes")), **wrong)
+
+
+def test_long_questions_that_come_again_are_not_kept() -> None:
+    def twice() -> Iterator[Item]:
+        for number in range(400):
+            yield Item(number + 1, None, "Is it?", f"{number % 200}".zfill(20_000))
+
+    async def go() -> int:
+        async with batch(twice(), backend="fake", model="yes", runs=1, jobs=2) as rows:
+            async for row in rows:
+                del row
+            return tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    kept = run_virtual("asyncio", go)
+    tracemalloc.stop()
+    assert kept < 2_000_000, "two hundred of 20 kB are 4 MB"
+
+
+@both_loops
+def test_a_clock_that_is_set_changes_nothing(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def held() -> list[bytes]:
+        offer = Offer(limited_provider.Limits(requests_per_s=5.0, burst=5.0), profile="full", latency_s=0.5)
+        ended = done(
+            items(40), LimitedBackend(Provider(offer)), loop, jobs=8, runs=1, pace="off", deadline_s=60
+        )
+        assert ended.standing.ended == "all"
+        SHARED.clear()
+        return sorted(row.line for row in ended.rows)
+
+    usual, jumps, now_s = held(), Random(7), time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s + jumps.uniform(-1e7, 1e7))
+    monkeypatch.setattr(time, "time_ns", lambda: int(time.time() * 1e9))
+    assert held() == usual
 
 
 @both_loops

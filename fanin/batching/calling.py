@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import anyio
@@ -71,7 +72,7 @@ class Calls:
         """Where the journal is told of the items."""
         self._unsent: set[anyio.CancelScope] = set()
         self._slots = anyio.Semaphore(jobs, fast_acquire=True)
-        self._warm: OrderedDict[Hashable, anyio.Event] | None = OrderedDict() if warm_prefix else None
+        self._warm: OrderedDict[bytes, anyio.Event] | None = OrderedDict() if warm_prefix else None
         spending.over = lambda: self.end("budget", "The budget leaves no room for another call.")
 
     @property
@@ -211,12 +212,14 @@ class Calls:
         self.end("journal", self.journal.problem or "")
         return False
 
-    async def first_of(self, prefix: Hashable) -> anyio.Event | None:
-        """Waits until the first call with that prefix has ended; the event to set, where this is it."""
+    async def first_of(self, model: str, prefix: str) -> anyio.Event | None:
+        """Waits until the model's first call with that prefix has ended; the event to set where this is it."""
         assert self._warm is not None
-        first = self._warm.get(prefix)
+        text = f"{model}\x1f{prefix}".encode("utf-8", "surrogatepass")
+        known = blake2b(text, digest_size=16).digest()  # a prefix may be long, and thousands are remembered
+        first = self._warm.get(known)
         if first is None:
-            first = self._warm[prefix] = anyio.Event()
+            first = self._warm[known] = anyio.Event()
             if len(self._warm) > _REMEMBERED_PREFIXES:
                 self._warm.popitem(last=False)
             return first

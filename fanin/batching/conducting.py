@@ -139,7 +139,7 @@ class ItemConductor(Conductor):
             self.came.answered += 1
             calls.recalled += 1
             return self._read(lambda text: read_back(text, request.index), kept)
-        warming = await calls.first_of((request.model, self._prefix)) if calls.warms else None
+        warming = await calls.first_of(request.model, self._prefix) if calls.warms else None
         try:
             if self._turns is None:
                 return await self._in_a_slot(request, key)

@@ -44,6 +44,16 @@ class Fingerprints:
             self._grow()
         return None
 
+    def count(self, text: str) -> int:
+        """How often that text was counted before."""
+        print_ = _print(text)
+        place = self._place(print_)
+        if not self._prints[place]:
+            self.put(text, 1)
+            return 0
+        self._numbers[place] += 1
+        return self._numbers[place] - 1
+
     def _place(self, print_: int) -> int:
         """Where it is, or the empty place where it would be."""
         last = len(self._prints) - 1

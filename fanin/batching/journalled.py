@@ -133,8 +133,7 @@ class Journalled:
         self._journal = journal
         self._voting = voting
         self._backend = backend
-        self._prints = Fingerprints()
-        self._repeated: dict[str, int] = {}
+        self._asked = Fingerprints()
 
     async def record(self, item: Item) -> Record | None:
         """The record of the vote on that item; None where the journal holds no answer for it.
@@ -142,15 +141,7 @@ class Journalled:
         Raises FaninError for an item that cannot be asked.
         """
         plan = await self._voting.plan(item)
-        place = place_of(item, self._backend, self._occurrence(self._voting.content(item)))
+        place = place_of(item, self._backend, self._asked.count(self._voting.content(item)))
         settings = Settings(plan, self._backend, self._voting.backend, tuple(self._voting.prices.items()))
         name = str(item.number if item.id is None else item.id)
         return record_by(self._journal, settings, place, End(), name)
-
-    def _occurrence(self, content: str) -> int:
-        """How many items of equal content came before."""
-        if self._prints.put(content, 0) is None:
-            return 0
-        repeated = self._repeated.get(content, 0) + 1
-        self._repeated[content] = repeated
-        return repeated

@@ -62,8 +62,7 @@ class Source:
         self._ended = False
         self._came = anyio.Event()
         self._room = anyio.Event()
-        self._prints = Fingerprints()
-        self._repeated: dict[str, int] = {}
+        self._asked = Fingerprints()
 
     async def fill(self) -> None:
         """Reads the input to its end, or until `stop`, and closes it."""
@@ -123,20 +122,13 @@ class Source:
         group: tuple[Hashable, Hashable] = (None, None)
         occurrence = 0
         if isinstance(given, Item):
-            occurrence = self._occurrence(self._content(given))
+            occurrence = self._asked.count(self._content(given))
             if not self._in_order:
                 group = (repr(dict(given.options).get("model")), given.context)
         self._groups.setdefault(group, deque()).append(Taken(place, given, occurrence))
         self._held += 1
         self._came.set()
         return True
-
-    def _occurrence(self, content: str) -> int:
-        if self._prints.put(content, 0) is None:
-            return 0
-        repeated = self._repeated.get(content, 0) + 1
-        self._repeated[content] = repeated
-        return repeated
 
     def _next_group(self) -> tuple[Hashable, Hashable]:
         """The group of the item before, else one of the same model, else the oldest."""
