@@ -32,7 +32,8 @@ JOBS = 256
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "OPENAI_API_KEY": "k", "FANIN_SHARED_PACE": "0"}
+    of_this = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return {**of_this, "HOME": str(home), "OPENAI_API_KEY": "k", "FANIN_SHARED_PACE": "0"}
 
 
 @pytest.fixture(scope="module")

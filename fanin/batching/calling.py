@@ -213,7 +213,7 @@ class Calls:
         return False
 
     async def first_of(self, model: str, prefix: str) -> anyio.Event | None:
-        """Waits until the model's first call with that prefix has ended; the event to set where it is this."""
+        """Waits until the model's first call with that prefix has ended; the event to set, where first."""
         assert self._warm is not None
         text = f"{model}\x1f{prefix}".encode("utf-8", "surrogatepass")
         known = blake2b(text, digest_size=16).digest()  # a prefix may be long, and thousands are remembered
