@@ -29,6 +29,7 @@ from fanin.batching.items import BadItem, Item
 from fanin.batching.outlet import Rows
 from fanin.batching.rows import Row
 from fanin.batching.runner import batch
+from fanin.batching.source import Source
 from fanin.batching.standing import Standing
 from fanin.clock import BoundClock, LoopClock
 from fanin.errors import CallError, CassetteMissError, FaninError, InputError, JournalError
@@ -163,17 +164,20 @@ def test_long_questions_that_come_again_are_not_kept() -> None:
         for number in range(400):
             yield Item(number + 1, None, "Is it?", f"{number % 200}".zfill(20_000))
 
-    async def go() -> int:
-        async with batch(twice(), backend="fake", model="yes", runs=1, jobs=2) as rows:
-            async for row in rows:
-                del row
-            return tracemalloc.get_traced_memory()[0] - before
+    async def go() -> tuple[list[int], int]:
+        source = Source(twice(), lambda item: f"{item.context}", window=8, in_order=True)
+        occurrences = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(source.fill)
+            while (taken := await source.take()) is not None:
+                occurrences.append(taken.occurrence)
+        return occurrences, tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    kept = run_virtual("asyncio", go)
+    occurrences, kept = run_virtual("asyncio", go)
     tracemalloc.stop()
-    assert kept < 2_000_000, "two hundred of 20 kB are 4 MB"
+    assert occurrences == [0] * 200 + [1] * 200
+    assert kept < 1_000_000, "two hundred of 20 kB are 4 MB"
 
 
 @both_loops

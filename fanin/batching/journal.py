@@ -51,8 +51,6 @@ _INSERT = {
 }
 NO_MODEL = ""
 """The model of a record that is no call of one: what a tool gave."""
-_LOST = "lost"
-"""What stands in the place of the answer of a call that was cut short."""
 _UNANSWERED = b""
 """The key of a call that came to nothing."""
 _AT_ONCE = 500
@@ -129,8 +127,6 @@ class Journal:
         self._under_way: _Commit | None = None
         self.maybe_twice: int = writing.execute("SELECT coalesce(sum(lost), 0) FROM sessions").fetchone()[0]
         """Calls of earlier sessions that may have been paid for and were never answered."""
-        self.uncharged: int = self.maybe_twice - _lost_and_charged(writing)
-        """Of these, the calls of sessions that were killed: nothing says what they cost."""
 
     def used(self) -> tuple[Used, ...]:
         """What the calls of earlier sessions used, by model."""
@@ -141,6 +137,15 @@ class Journal:
             f" FROM calls WHERE model <> '{NO_MODEL}' GROUP BY model"
         )
         return tuple(Used(*row) for row in rows)
+
+    def uncharged(self) -> int:
+        """Calls of earlier sessions that were killed, as many as may have been in flight then: nothing says
+        what they cost."""
+        found = self._writing.execute(
+            "SELECT coalesce(sum(lost), 0) FROM sessions WHERE place NOT IN (SELECT session FROM ended)"
+            " AND place < (SELECT max(place) FROM sessions)"
+        )
+        return int(found.fetchone()[0])
 
     def recall(self, key: bytes) -> str | None:
         """The answer that an earlier session kept under that key; None where there is none."""
@@ -164,8 +169,7 @@ class Journal:
         """Has it written that a call came to nothing and what it is charged with; with `lost`, that it was
         cut short."""
         self.lost += lost
-        told = _LOST if lost else ""
-        self._put((_UNANSWERED, told, model, charged.input_tokens or 0, charged.output_tokens or 0))
+        self._put((_UNANSWERED, "", model, charged.input_tokens or 0, charged.output_tokens or 0))
 
     def _put(self, record: Record) -> _Commit:
         commit = self._open
@@ -256,6 +260,7 @@ class Journal:
                     "UPDATE sessions SET lost = ? WHERE place = (SELECT max(place) FROM sessions)",
                     (self.lost,),
                 )
+                self._writing.execute("INSERT INTO ended SELECT max(place) FROM sessions")
 
     def _written(self, rows: dict[str, list[tuple[Any, ...]]]) -> str | None:
         """Commits the rows; why that failed, or None."""
@@ -387,10 +392,3 @@ def _opened(path: Path, resume: bool, durable: bool, jobs: int) -> Journal:
         writing.execute("INSERT INTO sessions (lost) VALUES (?)", (jobs,))
         unless_opened.pop_all()
         return journal
-
-
-def _lost_and_charged(writing: sqlite3.Connection) -> int:
-    [count] = writing.execute(
-        "SELECT count(*) FROM calls WHERE key = X'' AND answer = ?", (_LOST,)
-    ).fetchone()
-    return int(count)

@@ -37,6 +37,9 @@ CREATE TABLE ends (item INTEGER PRIMARY KEY, told TEXT NOT NULL);
 
 _LOST = "A copy of it will do; else --overwrite pays for all of it again."
 
+# A journal that is older lacks it; whoever does not know it passes over it.
+_ENDED = "CREATE TABLE IF NOT EXISTS ended (session INTEGER PRIMARY KEY)"
+
 
 def packed(text: str) -> bytes:
     """A context as the journal has it."""
@@ -123,6 +126,7 @@ def prepare(writing: sqlite3.Connection, path: Path, *, durable: bool) -> None:
         writing.executescript(
             f"BEGIN; {_CALLS if fresh else ''} {_ITEMS} PRAGMA user_version = {VERSION}; COMMIT;"
         )
+    writing.execute(_ENDED)
 
 
 def checked(stored: sqlite3.Connection, path: Path) -> bool:

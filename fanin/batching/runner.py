@@ -204,5 +204,5 @@ async def _kept(
     if journal is None:
         return None
     kept = await stack.enter_async_context(open_journal(Path(journal), **how))
-    spending.begin_with(kept.used(), kept.uncharged)
+    spending.begin_with(kept.used(), kept.uncharged())
     return kept
