@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -88,9 +88,15 @@ async def _awaited(pending: Awaitable[object], timeout_s: float) -> str:
 
 
 def _called(function: Callable[..., Any], given: dict[str, Any]) -> str | Awaitable[object]:
-    """The result as text, or what is to be waited for where a plain function gives that."""
+    """The result as text, or what is to be waited for where the function gives that."""
     result = function(**given)
+    if inspect.isasyncgen(result):
+        return _collected(result)
     return result if inspect.isawaitable(result) else _as_text(result)
+
+
+async def _collected(pieces: AsyncIterator[object]) -> list[object]:
+    return [piece async for piece in pieces]
 
 
 async def _in_thread(work: Callable[[], str | Awaitable[object]], timeout_s: float) -> Any:
@@ -134,7 +140,10 @@ def _as_text(result: object) -> str:
     if not isinstance(result, str):
         from pydantic import TypeAdapter
 
-        result = TypeAdapter(object).dump_json(result, fallback=str).decode()
+        try:
+            return TypeAdapter(object).dump_json(result, fallback=str).decode()
+        except ValueError:  # bytes that are no text, a list that holds itself
+            return str(result)
     return result
 
 
@@ -145,7 +154,10 @@ def _failed(call: ToolCall, why: str, limits: ToolLimits) -> ToolUse:
 
 
 def _said(error: BaseException) -> str:
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception of a tool's own may fail at that too
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -6,6 +6,7 @@ when the first tool is made; both come with the extra `fanin[tools]`.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import re
@@ -68,9 +69,13 @@ def as_tools(functions: Iterable[Callable[..., Any]]) -> tuple[Tool, ...]:
 
 
 def _as_tool(function: Callable[..., Any]) -> Tool:
-    name = getattr(function, "__name__", None)
-    if not callable(function) or isinstance(function, type) or not isinstance(name, str):
+    told = _told(function)
+    name, text = getattr(told, "__name__", None), inspect.getdoc(told) or ""
+    if not callable(told) or isinstance(told, type) or not isinstance(name, str):
         raise InputError("tool", "a function", function, mend="Wrap it in a function of its own: def ...")
+    if name == "__call__":
+        own = type(told.__self__)
+        name, text = own.__name__, inspect.cleandoc(told.__doc__ or own.__doc__ or "")
     if not _NAME.fullmatch(name):
         raise InputError("tool", "named with at most 64 letters, digits, _ and -", name)
     try:
@@ -78,13 +83,12 @@ def _as_tool(function: Callable[..., Any]) -> Tool:
         from pydantic import TypeAdapter
     except ImportError:
         raise MissingExtraError("an agent with tools", "tools") from None
-    text = inspect.getdoc(function) or ""
     try:
         doc = docstring_parser.parse(text)
     except docstring_parser.ParseError:
         doc = docstring_parser.Docstring()
         doc.short_description = text
-    parameters = _parameters(function, name, doc)
+    parameters = _parameters(function, told, name, doc)
     with _says_what(name):
         arguments: TypeAdapter[Any] = TypeAdapter(_taking(parameters))
         schema = arguments.json_schema(schema_generator=_without_titles())
@@ -92,14 +96,29 @@ def _as_tool(function: Callable[..., Any]) -> Tool:
     return Tool(spec, function, arguments)
 
 
-def _parameters(function: Callable[..., Any], name: str, doc: Docstring) -> list[inspect.Parameter]:
-    """The parameters as keyword ones, each hint with what the docstring says of it."""
+def _told(function: Any) -> Any:
+    """What has the name, the docstring and the hints: a partial's function, the `__call__` of an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if hasattr(function, "__name__") or not callable(function) else function.__call__
+
+
+def _parameters(
+    function: Callable[..., Any], told: Callable[..., Any], name: str, doc: Docstring
+) -> list[inspect.Parameter]:
+    """The parameters as keyword ones, each hint with what the docstring says of it.
+
+    What a partial gives by name is settled, and no model is told of it.
+    """
     said = {param.arg_name: param.description for param in doc.params}
     with _says_what(name):
         signature = inspect.signature(function)
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(told, include_extras=True)
+    settled = function.keywords if isinstance(function, functools.partial) else {}
     found = []
     for each in signature.parameters.values():
+        if each.name in settled:
+            continue
         if each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
             raise InputError(f"every parameter of the tool {name}", "one that is given by name", str(each))
         if each.name not in hints:
@@ -139,6 +158,9 @@ def _without_titles() -> Any:
 
         def field_title_should_be_set(self, schema: Any) -> bool:
             return False
+
+        def emit_warning(self, kind: Any, detail: str) -> None:
+            """A default that JSON cannot hold is left out, and so may the model leave the argument out."""
 
     return WithoutTitles
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any
 
 import anyio
@@ -226,6 +226,44 @@ def has_no_text() -> Any:
     return Bad()
 
 
+async def in_pieces(n: int) -> AsyncIterator[int]:
+    for piece in range(n):
+        await anyio.sleep(1)
+        yield piece
+
+
+def in_pieces_too(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+def no_text_as_bytes() -> bytes:
+    return b"\xff"
+
+
+def holds_itself() -> list[Any]:
+    found: list[Any] = [1]
+    found.append(found)
+    return found
+
+
+class WithoutWords(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def raises_without_words() -> None:
+    raise WithoutWords
+
+
+async def raises_without_words_async() -> None:
+    raise WithoutWords
+
+
+class PriceOf:
+    async def __call__(self, symbol: str) -> str:
+        return f"{symbol}: 12.5"
+
+
 def many() -> str:
     return "\U0001f600" * 100
 
@@ -246,6 +284,14 @@ def lone() -> str:
         (odd, "!call:odd", '{"a":"odd","b":[null,true,0.5],"c":[1]}', None),
         (says_nothing, "!call:says_nothing", "null", None),
         (lone, "!call:lone", "a?b", None),
+        (in_pieces, '!call:in_pieces{"n":3}', "[0,1,2]", None),
+        (in_pieces_too, '!call:in_pieces_too{"n":3}', "[0,1,2]", None),
+        (no_text_as_bytes, "!call:no_text_as_bytes", r"b'\xff'", None),
+        (holds_itself, "!call:holds_itself", "[1, [...]]", None),
+        (raises_without_words, "!call:raises_without_words", None, "WithoutWords"),
+        (raises_without_words_async, "!call:raises_without_words_async", None, "WithoutWords"),
+        (PriceOf(), '!call:PriceOf{"symbol":"A"}', "A: 12.5", None),
+        (functools.partial(PriceOf(), symbol="B"), "!call:PriceOf", "B: 12.5", None),
         (get_price, "!call:get_prise", None, "There is no tool called 'get_prise'. There are: get_price."),
         (
             get_price,

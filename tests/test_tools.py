@@ -149,6 +149,40 @@ def test_methods_and_wrapped_functions_are_tools() -> None:
     assert names == ["look_up", "get_price_history"]
 
 
+def test_of_a_partial_a_model_is_told_what_is_still_to_be_given() -> None:
+    made = tool(functools.partial(get_price_history, days=7))
+    assert made.spec.name == "get_price_history"
+    assert made.spec.description == "Closing prices of a stock.\n\nOldest first."
+    assert set(json.loads(made.spec.parameters)["properties"]) == {"symbol", "adjusted"}
+    with pytest.raises(ValueError, match="days: Unexpected"):
+        made.read('{"symbol": "A", "days": 1}')
+    assert set(schema(functools.partial(get_price_history, "A"))["properties"]) == {"days", "adjusted"}
+
+
+def test_an_object_that_can_be_called_is_a_tool_of_its_class_s_name() -> None:
+    class Lookup:
+        """Finds what there is."""
+
+        def __call__(self, symbol: str) -> str:
+            return symbol
+
+    class Undocumented(Lookup):
+        __doc__ = None
+
+    assert (tool(Lookup()).spec.name, tool(Lookup()).spec.description) == ("Lookup", "Finds what there is.")
+    assert tool(Undocumented()).spec.description == ""
+    assert schema(functools.partial(Lookup()))["required"] == ["symbol"]
+
+
+def test_a_default_that_json_cannot_hold_is_left_out_in_silence() -> None:
+    nothing = object()
+
+    def find(text: str, among: Any = nothing) -> None: ...
+
+    assert schema(find)["properties"]["among"] == {}
+    assert tool(find).read('{"text": "a"}') == {"text": "a", "among": nothing}
+
+
 # arguments
 
 
@@ -252,7 +286,8 @@ def no_json(symbol: Callable[[int], int]) -> None: ...
         (unknown_hint, "the hints of the tool unknown_hint"),
         (no_json, "the hints of the tool no_json"),
         (lambda symbol: symbol, "letters, digits"),
-        (functools.partial(get_price_history, "A"), "a function"),
+        (functools.partial(Order), "a function"),
+        (functools.partialmethod(get_price_history), "a function"),
         (Order, "a function"),
         ("get_price", "a function"),
         (None, "a function"),
