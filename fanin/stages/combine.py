@@ -20,8 +20,8 @@ _QUOTE = "> "
 _HEADER = re.compile(r"(?:\A|\n\n)=== ([^\n]+) ===\n")
 # At a line's beginning, whatever marks stand before it, or as long as a header's own sign: `a == b` is none.
 _HEADER_SIGN = re.compile(r"[^\w=]*==|.*===")
-# Signs that a model reads as "=" and that NFKC leaves as they are.
-_LOOK_ALIKES = str.maketrans(dict.fromkeys("═꞊⹀゠᐀≡≣〓≈≋━─—–", "="))
+# Signs that a model reads as "=" and that NFKD leaves as they are.
+_LOOK_ALIKES = str.maketrans(dict.fromkeys("═꞊⹀゠᐀꓿\U0001f7f0☰⚌≡≣〓≈≋━─—–", "="))
 
 
 def combine(parts: Sequence[tuple[str, str]]) -> str:
@@ -70,7 +70,7 @@ def is_header_like(line: str) -> bool:
     """Whether a reader could take the line for a header, its signs in whatever code points."""
     bare = "".join(
         char
-        for char in unicodedata.normalize("NFKC", line).translate(_LOOK_ALIKES)
+        for char in unicodedata.normalize("NFKD", line).translate(_LOOK_ALIKES)
         if not char.isspace() and unicodedata.category(char)[0] not in "CMZ"
     )
     return _HEADER_SIGN.match(bare) is not None
