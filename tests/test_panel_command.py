@@ -238,6 +238,15 @@ def test_the_live_view_has_a_row_an_agent() -> None:
     assert states[:2] == ["waiting for the rate limit", "waiting to ask again"]
 
 
+def test_a_ctrl_c_that_a_terminal_shows_stays_on_the_last_row() -> None:
+    view = Rows(["Ann" * 20], verbose=False)
+    view.watch(event("tool", 0, "get_stock_price" * 10))
+    text = io.StringIO()
+    view._console = Console(file=text, width=60)
+    view._console.print(view._shown())
+    assert {len(line) for line in text.getvalue().splitlines()} == {60 - len("^C^C")}
+
+
 def test_the_live_view_starts_and_stops(capsys: pytest.CaptureFixture[str]) -> None:
     with Rows(["Ann"], verbose=True) as view:
         view.watch(PanelEvent("launched", 0, "Ann", 0.0))

@@ -16,6 +16,7 @@ from fanin.report import missing_in
 from fanin.show import clean, count, one_line
 
 if TYPE_CHECKING:
+    from rich.constrain import Constrain
     from rich.live import Live
     from rich.table import Table
 
@@ -114,7 +115,7 @@ class Rows:
 
         self._live = Live(
             console=self._console,
-            get_renderable=self.table,
+            get_renderable=self._shown,
             refresh_per_second=8,
             vertical_overflow="visible",
         )
@@ -141,6 +142,12 @@ class Rows:
 
     def stopping(self) -> None:
         self._console.print("fanin: stopping (Ctrl-C again leaves at once)", markup=False)
+
+    def _shown(self) -> Constrain:
+        # Where a terminal writes ^C^C behind the last row, that must not begin a new line: it would stay.
+        from rich.constrain import Constrain
+
+        return Constrain(self.table(), self._console.width - len("^C^C"))
 
     def table(self) -> Table:
         """The rows as they are now."""
