@@ -59,7 +59,7 @@ class Mode:
 
     def __attrs_post_init__(self) -> None:
         if self.min_iterations > self.max_iterations:
-            bound = f"at least min_iterations ({self.min_iterations})"
+            bound = f"at least {self.min_iterations}, the fewest rounds"
             raise InputError("max_iterations", bound, self.max_iterations)
 
 
@@ -196,7 +196,7 @@ class Analysis:
     assessments: tuple[Assessment, ...]
     """What was found to be missing, round by round."""
     ended: Ended | None
-    """Why no further step was taken; None where the analysis was cut short before."""
+    """Why no further step was taken; None where a failure or a deadline ended the analysis before."""
     failure: Failure | None
     """The failure that ended the analysis; None where none did."""
     notes: tuple[str, ...]

@@ -88,7 +88,7 @@ def test_the_table_of_modes(fanin: Command) -> None:
     ("words", "code", "said"),
     [
         (["--mode", "thorogh"], 2, "--mode must be one of quick, balanced, thorough, research"),
-        (["--min-iterations", "3", "--max-iterations", "2"], 2, "--max-iterations must be at least"),
+        (["--min-iterations", "3", "--max-iterations", "2"], 2, "at least 3, the fewest rounds, not 2"),
         (["--max-iterations", "0"], 2, "--max-iterations must be a whole number from 1 to 20, not 0"),
         (["--cost-limit-usd", "1"], 2, "--cost-limit-usd must be left out where the price of"),
         (["--reasoning-effort", "much"], 2, "--reasoning-effort must be one of none"),
@@ -106,6 +106,11 @@ def test_bad_input(fanin: Command, words: list[str], code: int, said: str) -> No
 
 def test_a_blank_question(fanin: Command) -> None:
     assert fanin("analyze", " ", "--backend", "fake").code == 2
+
+
+def test_what_never_got_to_its_steps_was_not_cut_short(fanin: Command) -> None:
+    ended = fanin("analyze", "Is it?", "--mode", "quick", "--backend", "fake", "-m", "No list.")
+    assert "quick: 0 rounds, 0 steps (it did not get to the end); 1 call" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -181,7 +186,8 @@ def test_the_prompt_of_a_vote_over_analyses(fanin: Command) -> None:
     [
         (["--mode", "quick", "--modes", "quick"], "--mode and --modes exclude one another"),
         (["--mode", "slow"], "--mode must be one of"),
-        (["--modes", "quick,,"], "--mode must be one of"),
+        (["--modes", "quick,,"], "--modes must be one of quick, balanced, thorough, research, not ''"),
+        (["--modes", "quick,thorogh"], "Did you mean thorough?"),
     ],
 )
 def test_bad_modes_of_a_vote(fanin: Command, words: list[str], said: str) -> None:

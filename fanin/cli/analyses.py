@@ -17,7 +17,7 @@ _ENDED = {
     "iterations": "the last round is done",
     "unassessed": "nobody could tell what was missing",
     "budget": "the cost limit was near",
-    None: "cut short",
+    None: "it did not get to the end",
 }
 
 

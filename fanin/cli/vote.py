@@ -140,8 +140,19 @@ def _check_pairs(options: dict[str, Any]) -> None:
     if options["modes"] is not None:
         if options["mode"] is not None:
             raise click.UsageError("--mode and --modes exclude one another")
-        options["mode"] = comma_list(options["modes"])
+        options["mode"] = _named_modes(options["modes"])
     check_answer_options(options)
+
+
+def _named_modes(text: str) -> tuple[str, ...]:
+    from fanin.policy.analysing import as_modes
+
+    names = comma_list(text)
+    try:
+        as_modes(names)
+    except InputError as error:
+        raise InputError("modes", error.bound, error.value, mend=error.mend) from None
+    return names
 
 
 def _print_prompt(options: dict[str, Any], answer: Answer, context: str | None) -> None:
