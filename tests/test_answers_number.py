@@ -91,6 +91,17 @@ def test_groups_begin_at_the_smallest(answer: Number, choices: str, counted_as: 
     assert [same[choice] for choice in dict.fromkeys(choices.split())] == counted_as.split()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fractions_as_near_as_their_denominators_allow_are_in_order(sign: int) -> None:
+    low, high = sorted([sign * (4 - Fraction(1, 3**40)), sign * (4 - Fraction(1, 3**40 + 1))])
+    assert high - low == Fraction(1, 3**40 * (3**40 + 1))
+    choices = [canonical(high), canonical(low), canonical(high + 1)]
+    apart = Number(abs_tol=float(high - low) * 1.01)
+    assert apart.same(choices) == {choices[0]: choices[1], choices[1]: choices[1], choices[2]: choices[2]}
+    nearer = Number(abs_tol=float(high - low) * 0.99)
+    assert nearer.same(choices) == {choice: choice for choice in choices}
+
+
 @pytest.mark.parametrize(
     ("text", "choice"),
     [

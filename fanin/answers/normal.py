@@ -98,6 +98,8 @@ def _peel(text: str) -> str:
     bare = text.strip().rstrip(_TRAILING)
     if bare and bare != text:
         return bare
+    if text[:1].isalnum():  # as nearly every text; no wrapper begins so
+        return text
     if marked := _MARKED.fullmatch(text):
         return marked[2].strip() or text
     if bullet := _BULLET.match(text):

@@ -19,8 +19,8 @@ from fanin.errors import InputError
 MAX_DIGITS = 300
 """The most digits of a number written out in full, so that `1e999999999` cannot fill the memory."""
 
-_Exact: TypeAlias = Any
-"""An int, or a Fraction where no int is exact; mypy knows no arithmetic of both."""
+_Ratio: TypeAlias = tuple[int, int]
+"""An exact value: numerator and denominator, of which the second is above 0."""
 
 _WHOLE = r"[1-9][0-9]{{0,2}}(?:(?P<{0}>[, _'])[0-9]{{3}}(?:(?P={0})[0-9]{{3}})*)|[0-9]+"
 _LITERAL = re.compile(
@@ -123,31 +123,35 @@ class Number:
         if not self.abs_tol and not self.rel_tol:
             return {choice: choice for choice in choices}
         votes = Counter(choices)
-        places = max((len(choice.partition(".")[2]) for choice in votes), default=0)
-        spelled = {_scaled(choice, places): choice for choice in votes}
-        close = self._close(10**places)
-        groups: list[list[_Exact]] = []
-        for value in sorted(spelled):
-            if groups and close(groups[-1][0], value):
-                groups[-1].append(value)
+        ratios = {choice: _ratio(choice) for choice in votes}
+        # Two distinct values are at least as far apart as the square of the largest denominator says, so
+        # that in these units their whole parts are in order.
+        unit = max((below for _, below in ratios.values()), default=1) ** 2
+        sizes = {choice: above * unit // below for choice, (above, below) in ratios.items()}
+        close = self._close()
+        groups: list[list[str]] = []
+        for choice in sorted(votes, key=sizes.__getitem__):
+            if groups and close(ratios[groups[-1][0]], ratios[choice]):
+                groups[-1].append(choice)
             else:
-                groups.append([value])
+                groups.append([choice])
         counted_as = {choice: choice for choice in votes}
         for group in groups:
             if len(group) > 1:
-                heads = min(group, key=lambda value: (-votes[spelled[value]], value))
-                counted_as.update({spelled[value]: spelled[heads] for value in group})
+                # Of the most frequent ones the first, which is the smallest.
+                counted_as.update(dict.fromkeys(group, max(group, key=votes.__getitem__)))
         return counted_as
 
-    def _close(self, scale: int) -> Callable[[_Exact, _Exact], bool]:
-        """Whether two numbers, the lower one first and both times `scale`, are one."""
+    def _close(self) -> Callable[[_Ratio, _Ratio], bool]:
+        """Whether two numbers, the lower one first, are one."""
         # By the decimal that was written: the float 0.1 is a little more than a tenth.
-        most, of_most = (Fraction(str(self.abs_tol)) * scale).as_integer_ratio()
+        most, of_most = Fraction(str(self.abs_tol)).as_integer_ratio()
         share, of_share = Fraction(str(self.rel_tol)).as_integer_ratio()
 
-        def close(low: _Exact, high: _Exact) -> bool:
-            apart = high - low
-            return bool(apart * of_most <= most or apart * of_share <= share * max(abs(low), abs(high)))
+        def close(low: _Ratio, high: _Ratio) -> bool:
+            one, another, both = low[0] * high[1], high[0] * low[1], low[1] * high[1]
+            apart = another - one
+            return apart * of_most <= most * both or apart * of_share <= share * max(abs(one), abs(another))
 
         return close
 
@@ -156,12 +160,13 @@ class Number:
         return choice
 
 
-def _scaled(choice: str, places: int) -> _Exact:
-    """A canonical number times `10**places`: whole where it has no more places, which compares fast."""
-    if "/" in choice:
-        return Fraction(choice) * 10**places
+def _ratio(choice: str) -> _Ratio:
+    """A canonical number as a numerator and a denominator, not in lowest terms: made fast, compared fast."""
+    above, slash, below = choice.partition("/")
+    if slash:
+        return int(above), int(below)
     whole, _, part = choice.partition(".")
-    return int(whole + part.ljust(places, "0"))
+    return int(whole + part), 10 ** len(part)
 
 
 def _without_latex(form: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -163,21 +163,31 @@ class Measure:
         equals the first by text. The order of `choices` never matters.
         """
         votes = Counter(choices)
-        bases: dict[str, tuple[str, str]] = {}
-        for choice in votes:
-            number, _, unit = choice.partition(" ")
-            value, base = self._converted(Fraction(number), unit, self.unit) or (Fraction(number), unit)
-            bases[choice] = canonical(value), base
+        bases = self._in_base_units(votes)
+        cast: dict[str, list[str]] = {}
+        for choice, (value, base) in bases.items():
+            cast.setdefault(base, []).extend([value] * votes[choice])
+        close = {base: self.tolerance.same(values) for base, values in cast.items()}
         heads: dict[tuple[str, str], str] = {}
-        for base in {base for _, base in bases.values()}:
-            values = [bases[choice][0] for choice in votes.elements() if bases[choice][1] == base]
-            close = self.tolerance.same(values)
-            for choice in votes:
-                if bases[choice][1] == base:
-                    bases[choice] = close[bases[choice][0]], base
-        for choice in sorted(votes, key=lambda choice: (-votes[choice], choice)):
-            heads.setdefault(bases[choice], choice)
-        return {choice: heads[bases[choice]] for choice in votes}
+        one_of = {choice: (close[base][value], base) for choice, (value, base) in bases.items()}
+        for choice in sorted(sorted(votes), key=votes.__getitem__, reverse=True):
+            heads.setdefault(one_of[choice], choice)
+        return {choice: heads[one] for choice, one in one_of.items()}
+
+    def _in_base_units(self, choices: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Canonical answer -> its value and unit in base units, or in the unit that is asked for."""
+        bases: dict[str, tuple[str, str]] = {}
+        kept: dict[str, bool] = {}
+        for choice in choices:
+            number, _, unit = choice.partition(" ")
+            if unit not in kept:
+                kept[unit] = all(
+                    self._converted(value, unit, self.unit) == (value, unit)
+                    for value in (Fraction(0), Fraction(1))
+                )
+            value = None if kept[unit] else self._converted(Fraction(number), unit, self.unit)
+            bases[choice] = (number, unit) if value is None else (canonical(value[0]), value[1])
+        return bases
 
     def show(self, choice: str) -> str:
         """The canonical spelling."""

@@ -143,7 +143,7 @@ class Text:
         votes = Counter(choices)
         forms = {choice: self.form(choice) for choice in votes}
         heads: dict[str, str] = {}
-        for choice in sorted(votes, key=lambda choice: (-votes[choice], choice)):
+        for choice in sorted(sorted(votes), key=votes.__getitem__, reverse=True):
             heads.setdefault(forms[choice], choice)
         cast: Counter[str] = Counter()
         for choice, form in forms.items():

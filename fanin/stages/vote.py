@@ -46,7 +46,8 @@ def count(choices: Sequence[str], answer: Answer) -> tuple[tuple[str, int], ...]
     same = answer.same(choices)
     declared = {option: place for place, option in enumerate(answer.options)}
     votes = Counter(same[choice] for choice in choices)
-    last = len(declared)
-    return tuple(
-        sorted(votes.items(), key=lambda item: (-item[1], declared.get(item[0], last), item[0])),
-    )
+    ordered = sorted(votes)
+    if declared:
+        ordered.sort(key=lambda choice: declared.get(choice, len(declared)))
+    ordered.sort(key=votes.__getitem__, reverse=True)
+    return tuple((choice, votes[choice]) for choice in ordered)
