@@ -5,8 +5,8 @@ What a run does is a job it is given: one completion here, and whatever else giv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from fanin.policy.stopping import Rule, Seen, Waves
 
 
+Agreed: TypeAlias = Callable[[Plan, Sequence[Run], Sequence[Outcome]], bool]
+"""Is asked of a plan, its runs and the outcomes so far where the rule is satisfied."""
+
+
 @attrs.frozen
 class Stopping:
     """When to stop asking: a rule, and how many runs are asked between two looks at it."""
@@ -35,6 +39,8 @@ class Stopping:
     """Looks at what the runs came to."""
     waves: Waves = "fit"
     """`one` run at a time, just as many as could settle it (`fit`), or `all` at once."""
+    agreed: Agreed | None = None
+    """Has to say yes as well: whether weights, of which a rule knows nothing, can no longer matter."""
 
 
 def check_settles_parts(stop: str, answer: Parted) -> None:
@@ -101,24 +107,32 @@ def _settled(plan: Plan, runs: Sequence[Run]) -> Enough:
 async def _in_waves(
     plan: Plan, runs: Sequence[Run], conductor: Conductor, job: Job, stopping: Stopping
 ) -> Conducted:
-    from fanin.policy.stopping import next_wave
-
-    rule, waves = stopping.rule, stopping.waves
     outcomes: list[Outcome] = []
     enough: Enough | None = None
-    if waves == "all":
+    if stopping.waves == "all":
 
         def enough(came: Sequence[Outcome]) -> bool:
-            return len(came) < len(runs) and all(map(rule.satisfied, all_seen_by(plan, runs, came)))
+            return len(came) < len(runs) and not next_size(plan, runs, came, stopping)
 
-    # Fewer runs than the slowest part needs cannot settle all of them.
-    while size := max(next_wave(rule, seen, waves) for seen in all_seen_by(plan, runs, outcomes)):
+    while size := next_size(plan, runs, outcomes, stopping):
         asked = len(outcomes)
         ended = await conductor.conduct(runs[asked : asked + size], job, enough=enough)
         outcomes += ended.outcomes
         if ended.by != "all":
             return attrs.evolve(ended, outcomes=tuple(outcomes))
     return Conducted(tuple(outcomes), "rule" if len(outcomes) < len(runs) else "all")
+
+
+def next_size(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome], stopping: Stopping) -> int:
+    """How many runs are asked after those that have ended; 0 is the end."""
+    from fanin.policy.stopping import next_wave
+
+    # Fewer runs than the slowest part needs cannot settle all of them.
+    seen = all_seen_by(plan, runs, outcomes)
+    size = max(next_wave(stopping.rule, each, stopping.waves) for each in seen)
+    if size or stopping.agreed is None or len(outcomes) == len(runs):
+        return size
+    return 0 if stopping.agreed(plan, runs, outcomes) else 1
 
 
 def seen_by(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> Seen:

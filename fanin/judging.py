@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import fsum
 from typing import Literal, TypeAlias
 
 import attrs
@@ -15,10 +16,13 @@ import attrs
 from fanin.calibration import ENOUGH_VOTES, Calibration
 from fanin.policy.calibrating import Past, Shape
 from fanin.policy.weighing import Cast, Voter, Weights, chances, leaders, logprob_scores, scores
+from fanin.stages.ballot import ballot
 from fanin.stages.cascade import deciding
 from fanin.stages.fan_out import fan_out
+from fanin.stages.gather import gather
 from fanin.stages.grade import ENOUGH_BALLOTS, MEDIUM
-from fanin.values import Plan
+from fanin.stages.vote import vote
+from fanin.values import Ballot, Outcome, Plan, Run
 from fanin.verdict import Verdict
 
 Weighing: TypeAlias = Literal["logprob"] | tuple[Calibration, ...]
@@ -84,6 +88,55 @@ def _judged(
     return _calibrated(weighed, plan, calibrations) if calibrations else weighed.verdict
 
 
+def agreed(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome], *, weights: Weighing) -> bool:
+    """Whether the weights decide as the count of these outcomes does, whatever the other runs come to.
+
+    At worst each of them gives its weight to another answer, or where that is below 0 to the winner; an
+    answer that nobody gave so far has none. Where nothing can be weighted, the count decides alone.
+    """
+    gathered = gather(outcomes, plan.runs)
+    read = [ballot(sample, runs[sample.index], plan) for sample in gathered.samples]
+    winner = vote(read, gathered, plan.answer, quorum=plan.quorum, spared=True).winner
+    ended = {outcome.index for outcome in outcomes}
+    left = [run for run in runs if run.index not in ended]
+    same = plan.answer.same([cast.choice for cast in read if cast.choice is not None])
+    valid = [attrs.evolve(cast, choice=same[cast.choice]) for cast in read if cast.choice is not None]
+    found = _scored(valid, left, runs, plan, weights)
+    if winner is None or found is None:
+        return True
+    scored, most = found
+    rival = max([0.0, *(score for choice, score in scored.items() if choice != winner)])
+    return scored[winner] - rival > most + 1e-9
+
+
+def _scored(
+    valid: Sequence[Ballot], left: Sequence[Run], runs: Sequence[Run], plan: Plan, weights: Weighing
+) -> tuple[dict[str, float], float] | None:
+    """The weight of every answer, and the most that the runs that are left can move; None without weights."""
+    if weights == "logprob":
+        cast = [(each.choice or "", each.logprob) for each in valid if each.logprob is not None]
+        return (logprob_scores(cast), float(len(left))) if len(cast) == len(valid) else None
+    file = _fitting(weights, plan, plan.variation.models)
+    fitted = None if isinstance(file, str) else file.weights
+    if fitted is None:
+        return None
+    votes = _votes(valid, runs, fitted)
+    if fitted.unknown(voter for voter, _ in votes):
+        return None
+    voters = [_voter(run.model, run.system, fitted) for run in left]
+    # The vote of one who is not known makes the count decide alone.
+    most = fsum(abs(fitted.log_odds.get(voter, 0.0)) for voter in voters)
+    return scores(votes, fitted.log_odds), most
+
+
+def _votes(ballots: Sequence[Ballot], runs: Sequence[Run], fitted: Weights) -> list[Cast]:
+    return [
+        (_voter(each.model, runs[each.index].system, fitted), each.choice)
+        for each in ballots
+        if each.choice is not None
+    ]
+
+
 def _told(verdict: Verdict, sentence: str) -> Verdict:
     return attrs.evolve(verdict, advice=f"{verdict.advice} {sentence}")
 
@@ -104,11 +157,9 @@ def _fitting(files: tuple[Calibration, ...], plan: Plan, models: Sequence[str]) 
 def _by_logprob(verdict: Verdict) -> _Weighed:
     if verdict.outcome not in ("decided", "tie"):
         return _Weighed(verdict)
-    valid = [ballot for ballot in verdict.ballots if ballot.choice is not None]
+    valid = [each for each in verdict.ballots if each.choice is not None]
     cast = [
-        (ballot.choice, ballot.logprob)
-        for ballot in valid
-        if ballot.choice is not None and ballot.logprob is not None
+        (each.choice, each.logprob) for each in valid if each.choice is not None and each.logprob is not None
     ]
     if missing := len(valid) - len(cast):
         came = f"{missing} of {len(valid)} votes came without a log-probability"
@@ -126,11 +177,7 @@ def _by_file(verdict: Verdict, plan: Plan, files: tuple[Calibration, ...]) -> _W
     if fitted is None:
         return _Weighed(_told(verdict, "Not weighted: the file holds no weights."))
     runs = fan_out(plan) if verdict.basis is None else verdict.basis.runs
-    cast: list[Cast] = [
-        (_voter(ballot.model, runs[ballot.index].system, fitted), ballot.choice)
-        for ballot in verdict.ballots
-        if ballot.choice is not None
-    ]
+    cast = _votes(verdict.ballots, runs, fitted)
     if unknown := fitted.unknown(voter for voter, _ in cast):
         named = ", ".join(f"{model} with this prompt" if prompt else model for model, prompt in unknown)
         return _Weighed(_told(verdict, f"Not weighted: there is no weight for {named}."))

@@ -88,14 +88,14 @@ def recount(
 
 def _vote(kept: KeptVote, change: Change, where: str) -> Verdict:
     prices = dict(kept.prices)
-    tiers = [_tier(tier, change, prices, where) for tier in kept.tiers]
+    weights = _weighing(kept, change, where)
+    tiers = [_tier(tier, change, prices, where, weights) for tier in kept.tiers]
     _check_read(tiers, change)
     verdict = tiers[0]
     if kept.planned:
         from fanin.stages.cascade import cascade
 
         verdict = cascade(tiers, kept.planned, prices)
-    weights = _weighing(kept, change, where)
     calibrations = calibrations_of(kept.calibrations, where)
     if not weights and not calibrations:
         return verdict
@@ -130,13 +130,13 @@ def _check_read(tiers: Sequence[Verdict], change: Change) -> None:
     )
 
 
-def _tier(tier: KeptTier, change: Change, prices: Prices, where: str) -> Verdict:
+def _tier(tier: KeptTier, change: Change, prices: Prices, where: str, weights: Weighing) -> Verdict:
     plan, runs = _planned(tier, change, where)
     outcomes: list[Outcome] = sorted([*tier.samples, *tier.failures], key=lambda outcome: outcome.index)
     stopped, remarks, cancelled = tier.stopped, list(tier.remarks), tier.cancelled
     if change.stop is not None:
         asked = len(outcomes)
-        outcomes, stopped, remarks = _ended(plan, runs, outcomes, tier.stopped, change.stop)
+        outcomes, stopped, remarks = _ended(plan, runs, outcomes, tier.stopped, change.stop, weights)
         cancelled = cancelled if len(outcomes) == asked else 0
     try:
         gathered = gather(outcomes, plan.runs, cancelled)
@@ -185,23 +185,28 @@ def _order(shown: tuple[str, ...], answer: Answer) -> tuple[str, ...]:
 
 
 def _ended(
-    plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome], was: Stopped, stop: str
+    plan: Plan,
+    runs: Sequence[Run],
+    outcomes: Sequence[Outcome],
+    was: Stopped,
+    stop: str,
+    weights: Weighing,
 ) -> tuple[list[Outcome], Stopped, list[str]]:
     """The outcomes up to where the rule is satisfied, what ended the asking, and what is to be said of it."""
-    from fanin.ensemble import all_seen_by
-    from fanin.policy.stopping import Certified, next_wave
-    from fanin.voting import stopping_of
+    from fanin.ensemble import all_seen_by, next_size
+    from fanin.policy.stopping import Certified
+    from fanin.voting import stopping_of, with_weights
 
-    stopping = stopping_of(stop, "fit", plan.runs, plan.quorum, plan.answer)
+    stopping = with_weights(stopping_of(stop, "fit", plan.runs, plan.quorum, plan.answer), weights)
     if stopping is None or not outcomes:
         return list(outcomes), was if was.by == "rule" else attrs.evolve(was, rule="all"), []
     rule, size, more = stopping.rule, 0, 1
     while more and size < len(outcomes):
         size = min(size + more, len(outcomes))
-        seen = all_seen_by(plan, runs, outcomes[:size])
-        more = max(next_wave(rule, each, "fit") for each in seen)
+        more = next_size(plan, runs, outcomes[:size], stopping)
     remarks = []
     if isinstance(rule, Certified):
+        seen = all_seen_by(plan, runs, outcomes[:size])
         remarks.append(rule.remark(min(seen, key=rule.satisfied), shuffled=plan.variation.shuffled))
     if not more:
         return list(outcomes[:size]), Stopped("rule" if size < plan.runs else "all", rule.text), remarks

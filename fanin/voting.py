@@ -37,6 +37,7 @@ from fanin.verdict import Verdict
 
 if TYPE_CHECKING:
     from fanin.analysed import Mode
+    from fanin.judging import Weighing
     from fanin.policy.escalating import When
     from fanin.policy.stopping import Waves
     from fanin.settling import Embed, Hold
@@ -159,7 +160,7 @@ async def vote(
     modes, systems = _in_modes(mode, as_texts(system, "system"))
     tiers = _checked((wanted, *((each,) for each in as_texts(escalate, "escalate"))), escalate_when)
     prices = as_prices(price)
-    weigh, by_logprob = _judge(kind, as_texts(weights, "weights"), as_texts(calibration, "calibration"))
+    weigh, weighing = _judge(kind, as_texts(weights, "weights"), as_texts(calibration, "calibration"))
     settled = _settling(kind, judge, embed, runs, (structured, mode, escalate, weights, calibration))
     terms = Terms(concurrency, timeout_s, deadline_s, retries, max_wait_s, rpm, tpm, stagger_s, pace, hedge)
     async with AsyncExitStack() as stack:
@@ -172,7 +173,7 @@ async def vote(
             quorum=quorum,
             max_tokens=max_tokens,
             structured=(structured or prefers_schema(kind)) and opened.capabilities.structured,
-            logprobs=by_logprob and opened.capabilities.logprobs,
+            logprobs=weighing == LOGPROB and opened.capabilities.logprobs,
             systems=systems,
             temperature=temperature,
             temperature_step=temperature_step,
@@ -180,7 +181,7 @@ async def vote(
             max_temperature=opened.capabilities.max_temperature,
         )
         make_plan(models=wanted or ("?",))  # what is wrong with the plan is said before any call
-        stopping = stopping_of(stop, waves, runs, quorum, kind)
+        stopping = with_weights(stopping_of(stop, waves, runs, quorum, kind), weighing)
         interrupt = interrupt or Interrupt()
         rest: dict[str, Any] = {"interrupt": interrupt, "watch": watch, "seed": seed}
         conductor = functools.partial(conductor_since, opened, terms, anyio.current_time(), rest)
@@ -195,27 +196,41 @@ async def vote(
         return weigh(await _held(plans, escalate_when, conductor, hold, prices), plans)
 
 
+def _weighing(answer: Answer, weights: tuple[str, ...]) -> Weighing:
+    """What the votes are weighted by; empty for nothing."""
+    if weights and isinstance(answer, Parted):
+        raise InputError("weights", f"left out with {answer.name}, voted on part by part", weights)
+    if not weights or weights == (LOGPROB,):
+        return LOGPROB if weights else ()
+    from fanin.calibration import read_calibration
+
+    return tuple(map(read_calibration, weights))
+
+
 def _judge(
     answer: Answer, weights: tuple[str, ...], calibrations: tuple[str, ...]
-) -> tuple[Callable[[Verdict, Sequence[Plan]], Verdict], bool]:
-    """What the files make of a verdict, and whether log-probabilities are needed for it.
+) -> tuple[Callable[[Verdict, Sequence[Plan]], Verdict], Weighing]:
+    """What the files make of a verdict, and what the votes are weighted by.
 
     Raises FaninError for a file that cannot be read, and for weights where there is not one vote.
     """
-    if weights and isinstance(answer, Parted):
-        raise InputError("weights", f"left out with {answer.name}, voted on part by part", weights)
-    if not weights and not calibrations:
-        return lambda verdict, _: verdict, False
+    weighing = _weighing(answer, weights)
+    if not weighing and not calibrations:
+        return lambda verdict, _: verdict, ()
     from fanin.calibration import read_calibration
     from fanin.judging import judged
 
-    by_logprob = weights == (LOGPROB,)
-    weighing = functools.partial(
-        judged,
-        weights=LOGPROB if by_logprob else tuple(map(read_calibration, weights)),
-        calibrations=tuple(map(read_calibration, calibrations)),
-    )
-    return weighing, by_logprob
+    files = tuple(map(read_calibration, calibrations))
+    return functools.partial(judged, weights=weighing, calibrations=files), weighing
+
+
+def with_weights(stopping: Stopping | None, weighing: Weighing) -> Stopping | None:
+    """The same, but that what is `decided` is so by the weights too; other rules promise nothing of them."""
+    if stopping is None or not weighing or not stopping.rule.text.startswith("decided"):
+        return stopping
+    from fanin.judging import agreed
+
+    return attrs.evolve(stopping, agreed=functools.partial(agreed, weights=weighing))
 
 
 def _in_modes(

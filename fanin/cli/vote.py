@@ -66,6 +66,7 @@ Exit codes: 0 decided; 1 nothing usable came back; 2 usage, input or configurati
     multiple=True,
     metavar="FILE",
     help="Weigh the votes as fanin calibrate found; repeated, the file of the models that decide counts. "
+    "--stop decided goes on while they could still turn the answer. "
     "logprob: by how probable the model found its own answer, where the backend tells (openai, ollama).",
 )
 @click.option(

@@ -72,8 +72,8 @@ class Certified(Threshold):
         if not self.satisfied(seen):
             return f"Not certified: {seen.asked} runs did not settle it at error {float(self.alpha):g}."
         return (
-            f"Certified at error {float(self.alpha):g}: this is the most common answer of this ensemble, "
-            "which does not make it the truth."
+            f"Certified at error {float(self.alpha):g}: the answer with the most votes is the most common one"
+            " of this ensemble, which does not make it the truth."
         )
 
 
