@@ -65,6 +65,7 @@ def evaluate(
         growth=_growth(known, orders),
         remarks=(
             *_remarks(methods[0], weighing, ways),
+            *_shorter(known, runs),
             *(
                 f"{text} is left out: with {count(budget, 'run')} it can never stop a vote."
                 for text in STOPS
@@ -85,8 +86,11 @@ def check(
     for field, number in (("runs", runs), ("labels", labels), ("draws", draws)):
         if number < 1:
             raise InputError(field, "a whole number from 1", number)
+    if not known:
+        mend = "Stored votes have it as gold, questions that are asked as label."
+        raise InputError("questions", "some with a known answer", "none", mend=mend)
     if labels >= known:
-        raise InputError("labels", f"fewer than the {known} questions with a known answer", labels)
+        raise InputError("labels", f"fewer than the {count(known, 'question')} with a known answer", labels)
     fitting = []
     for text in STOPS if stops is None else stops:
         try:
@@ -285,6 +289,16 @@ def _growth(known: Sequence[StoredQuestion], orders: Orders) -> tuple[tuple[int,
             for runs in steps:
                 right[runs] += _first_leader(votes[:runs])[0] == question.gold
     return tuple((runs, right[runs] / (len(orders) * len(known))) for runs in steps)
+
+
+def _shorter(known: Sequence[StoredQuestion], runs: int) -> Iterable[str]:
+    few = sum(len(question.votes) < runs for question in known)
+    if few:
+        have = "has" if few == 1 else "have"
+        yield (
+            f"{few:,} of {count(len(known), 'question')} {have} fewer than {runs} votes: as many as there are"
+            " make the vote that is graded."
+        )
 
 
 def _remarks(

@@ -279,7 +279,7 @@ def test_calibrate_asks_too(fanin_command: Command) -> None:
     [
         ("eval", {"label": "perhaps"}, (), "labelled.jsonl, line 1: the label 'perhaps' is not of the type"),
         ("eval", {}, ("--labels", "4"), "--labels must be fewer than the 4 questions with a known answer"),
-        ("eval", {"label": None}, ("--labels", "1"), "--labels must be fewer than the 0 questions"),
+        ("eval", {"label": None}, ("--labels", "1"), "must be some with a known answer"),
         ("eval", {}, ("--labels", "2", "--stop", "often"), "stop must be"),
         ("eval", {}, ("--labels", "2", "--record", "a", "--replay", "b"), "exclude one another"),
         ("eval", {}, ("--labels", "2", "--temperature", "9"), "--temperature must be from 0 to 2"),

@@ -71,6 +71,8 @@ def test_shapes_are_counted_in_parts() -> None:
 
 
 def test_a_past_in_words() -> None:
+    assert str(Past(0.05, 0.05)).startswith("of less than one past vote like this one, 100 % [")
+    assert str(Past(1.2, 0.6)).startswith("of 1 past vote like this one, 50 % [")
     assert str(Past(120, 104)) == "of 120 past votes like this one, 87 % [79, 92] were right"
     assert "99.6 %" in str(Past(500, 498))
     assert "100 % [99" in str(Past(500, 500))

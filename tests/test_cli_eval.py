@@ -109,6 +109,12 @@ def test_grades_are_a_partition_of_the_votes() -> None:
     assert all(one.interval[0] <= one.accuracy <= one.interval[1] for one in grades)
 
 
+def test_votes_that_are_shorter_than_asked_for_are_told() -> None:
+    remark = "240 of 240 questions have fewer than 9 votes: as many as there are make the vote that is"
+    assert any(each.startswith(remark) for each in evaluated(runs=9).remarks)
+    assert not [each for each in evaluated(runs=6).remarks if "fewer than" in each]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

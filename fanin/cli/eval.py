@@ -107,10 +107,12 @@ def _fine(value: float | None) -> str:
 
 def _tables(evaluation: Evaluation) -> list[_Table]:
     """(title, header, rows) of every table."""
-    votes = f"votes of {evaluation.runs} runs"
+    from fanin.show import count
+
+    models, votes = count(len(evaluation.models), "model"), f"votes of {count(evaluation.runs, 'run')}"
     return [
         (
-            f"{evaluation.questions:,} questions, {evaluation.kind}, {len(evaluation.models)} models",
+            f"{evaluation.questions:,} questions, {evaluation.kind}, {models}",
             ("way of deciding", "accuracy %", "+-", "Brier", "ECE", "runs", "US$ a question"),
             [_method(one) for one in evaluation.methods],
         ),

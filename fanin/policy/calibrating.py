@@ -65,7 +65,9 @@ class Past:
         share = 100 * min(self.right, self.votes) / self.votes
         # 99.6 % is not all of them.
         shown = f"{share:.1f}" if 99.5 <= share < 99.95 else f"{share:.0f}"
-        return f"of {round(self.votes):,} past votes like this one, {shown} % [{low}, {high}] were right"
+        many = round(self.votes)
+        past = {0: "less than one past vote", 1: "1 past vote"}.get(many, f"{many:,} past votes")
+        return f"of {past} like this one, {shown} % [{low}, {high}] were right"
 
 
 def count_shapes(votes: Iterable[tuple[Shape, bool, float]]) -> dict[Shape, Past]:
