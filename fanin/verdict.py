@@ -124,7 +124,7 @@ class Verdict:
     """What happened on the way, with times: in no object and in no comparison."""
     tiers: tuple[Verdict, ...] = attrs.field(default=(), eq=False, repr=False)
     """Of a cascade: the verdict of every tier that was asked, in order, with its own votes, usage and
-    cost; in no object and in no comparison. Empty where nothing was to be escalated."""
+    cost; in no comparison, and in the object without its ballots. Empty where nothing was to be escalated."""
     analyses: tuple[Any, ...] = attrs.field(default=(), eq=False, repr=False)
     """Of a vote over analyses: the `fanin.Analysis` of every run that was begun, by index, failed ones too;
     in no comparison. Empty where each run was one call. Of a cascade: those of the tier that decides, and in
@@ -152,9 +152,9 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """The object `fanin.vote/1`: plain values, keys in their documented order.
 
-        `analyses` is there only where the runs were analyses, `document` and `fields` only where the answer
-        was voted on part by part, `clusters` and `semantic_entropy` only where texts were clustered, and
-        `judging` only where a judge or an embedding was asked.
+        `tiers` is there only of a cascade, `analyses` only where the runs were analyses, `document` and
+        `fields` only where the answer was voted on part by part, `clusters` and `semantic_entropy` only where
+        texts were clustered, and `judging` only where a judge or an embedding was asked.
         """
         analyses = [each.to_dict() for tier in self.tiers or (self,) for each in tier.analyses]
         return {
@@ -179,6 +179,7 @@ class Verdict:
             "cost_usd": self.cost_usd,
             "backend": self.backend,
             "models": list(self.models),
+            **({"tiers": [_plain_tier(tier) for tier in self.tiers]} if self.tiers else {}),
             **({"analyses": analyses} if analyses else {}),
             **({"document": self.document, "fields": _plain_fields(self.fields)} if self.fields else {}),
             **self._on_texts(),
@@ -216,6 +217,22 @@ def _plain(ballot: Ballot) -> dict[str, Any]:
         "text": ballot.text,
     }
     return found if ballot.logprob is None else {**found, "logprob": ballot.logprob}
+
+
+def _plain_tier(tier: Verdict) -> dict[str, Any]:
+    """A tier in the object: whom it asked, what it came to and what that took."""
+    return {
+        "models": list(tier.models),
+        "outcome": tier.outcome,
+        "answer": tier.answer,
+        "grade": tier.grade,
+        "pattern": tier.pattern,
+        "stopped": attrs.asdict(tier.stopped, recurse=False),
+        "votes": dict(tier.votes),
+        "runs": attrs.asdict(tier.runs, recurse=False),
+        "usage": attrs.asdict(tier.usage, recurse=False),
+        "cost_usd": tier.cost_usd,
+    }
 
 
 def _plain_fields(fields: dict[str, FieldVote]) -> dict[str, dict[str, Any]]:

@@ -28,11 +28,18 @@ def test_every_tier_is_told_and_the_answer_is_that_of_the_last(fanin: Command) -
     assert "15 calls" in ended.err
 
 
-def test_the_object_has_the_same_keys_and_the_tokens_of_all_tiers(fanin: Command) -> None:
+def test_the_object_has_the_tokens_of_all_tiers_and_the_tally_of_each(fanin: Command) -> None:
     plain = json.loads(fanin("vote", "Is it?", "--backend", "fake", "-m", "yes,no", "--json").out)
     words = ("--backend", "fake", "-m", "yes,no", "--escalate", "no", "--price", "no=1/1", "--price", "2/2")
     found = json.loads(fanin("vote", "Is it?", *words, "--json").out)
-    assert list(found) == list(plain)
+    assert list(found) == [*plain, "tiers"]
+    first, last = found["tiers"]
+    tally = ("outcome", "answer", "grade", "pattern", "stopped", "votes", "runs", "usage", "models")
+    assert [first[key] for key in tally] == [plain[key] for key in tally]
+    assert {key: last[key] for key in last if key not in ("models", "usage", "cost_usd")} == {
+        key: found[key] for key in last if key not in ("models", "usage", "cost_usd")
+    }
+    assert first["cost_usd"] + last["cost_usd"] == pytest.approx(found["cost_usd"])
     assert found["models"] == ["yes,no", "no"]
     assert found["usage"]["input_tokens"] == 2 * plain["usage"]["input_tokens"]
     assert found["votes"] == {"no": 5}
