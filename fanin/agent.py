@@ -46,7 +46,8 @@ def _as_answer(answer: Answer | str | None) -> Answer | None:
     return parse_answer(answer) if isinstance(answer, str) else answer
 
 
-def _name(_: Any, __: attrs.Attribute[Any], name: Any) -> None:
+def valid_name(_: Any, __: attrs.Attribute[Any], name: Any) -> None:
+    """Whether an agent or a panel may have the name. Raises InputError."""
     if not isinstance(name, str) or len(name) > MAX_NAME:
         raise InputError("name", f"a text of at most {MAX_NAME} characters", name)
     combine([(name, "")])  # what a panel makes of it has to be possible
@@ -67,7 +68,7 @@ def _an_answer(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
 class Agent:
     """A specialist: who it is, what it may use, and how it is asked. Raises InputError for a bad field."""
 
-    name: str = attrs.field(validator=_name)
+    name: str = attrs.field(validator=valid_name)
     """What it is called: one printable line of at most 60 characters, without `===`."""
     system: str = attrs.field(validator=_not_blank)
     """Its system prompt; not blank."""

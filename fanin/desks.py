@@ -24,7 +24,7 @@ from fanin.policy.pricing import Prices, cost_usd, price_of, sum_usd
 from fanin.policy.variation import seed_of
 from fanin.seating import Seat
 from fanin.terms import Interrupt, Terms
-from fanin.values import Completion, Failure, Outcome, Run, Sample, StoppedBy, Usage
+from fanin.values import Completion, Failure, Outcome, Run, Sample, StoppedBy, Usage, optional, whole
 
 _Key: TypeAlias = "tuple[str | None, int]"
 
@@ -34,6 +34,11 @@ _NEVER_ASKED: dict[StoppedBy, tuple[FailureKind, str]] = {
     "limit": ("quota", "Never asked: the limit of its model was spent before."),
 }
 _WORST: tuple[StoppedBy, ...] = ("interrupt", "deadline", "limit")
+
+
+def _text(_: object, field: attrs.Attribute[str | None], value: object) -> None:
+    if not isinstance(value, str):
+        raise InputError(field.name, "one text", value)
 
 
 @attrs.define
@@ -46,17 +51,17 @@ class _Desk:
 
 @attrs.frozen
 class House:
-    """What holds for everybody who is asked."""
+    """What holds for everybody who is asked. Raises InputError for a field that cannot be."""
 
     terms: Terms
     """How long and how often; the deadline is the whole job's."""
     backend: str | Backend | None = None
     """The backend of those that name none; None is the configured one."""
-    model: str | None = None
+    model: str | None = attrs.field(default=None, validator=optional(_text))
     """The model of those that name neither backend nor model; None is the backend's default."""
-    base_url: str | None = None
+    base_url: str | None = attrs.field(default=None, validator=optional(_text))
     """Another address of that backend."""
-    seed: int = 0
+    seed: int = attrs.field(default=0, validator=whole(0, 2**63 - 1))
     """What every run's own seed derives from."""
 
 

@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from fanin.agent import Agent
+from fanin.agent import MAX_NAME, Agent
 from fanin.agent_run import ToolLimits
 from fanin.answers import Answer
 from fanin.answers.auto import parse_answer
@@ -95,7 +95,7 @@ def _read(path: Path, defaults: dict[str, Any], above: tuple[Path, ...]) -> Pane
         options["vote"] = file.answer(top["vote"], ("vote",))
     _check_names(file, [*(member.name for member in members), chief.name])
     with file.at(()):
-        return Panel(top.get("name", path.stem), members, chief, **options)
+        return Panel(top.get("name", path.stem[:MAX_NAME].strip()), members, chief, **options)
 
 
 def _check_names(file: _File, names: list[str]) -> None:
@@ -292,7 +292,8 @@ class _File:
             kinds = known[key]
             fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
             if not fits:
-                wanted = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
+                told = [kind for kind in kinds if kind is not int or float not in kinds]
+                wanted = " or ".join(_KINDS[kind] for kind in told)
                 raise self.error((*where, key), f"{key} must be {wanted}, not {value!r}")
 
     def texts(self, table: Mapping[str, Any], key: str, where: _Where) -> list[str]:

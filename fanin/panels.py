@@ -24,7 +24,7 @@ from fanin.desks import Desks, House
 from fanin.errors import FaninError, InputError
 from fanin.policy.pricing import Price, Prices, as_prices
 from fanin.report import PanelTally, Report, as_run, missing_in
-from fanin.seating import AGGREGATOR, MAX_CHARS, Member, Panel, Round, Seat, arranged
+from fanin.seating import AGGREGATOR, MAX_CHARS, Member, Panel, Round, Seat, arranged, as_members
 from fanin.stages.combine import combine
 from fanin.stages.synthesis import cut_middle, synthesis, with_parts
 from fanin.stages.vote import vote as count_votes
@@ -133,6 +133,7 @@ def panel_sync(agents: Panel | Sequence[Member], query: str, **options: Any) -> 
     """
     from anyio.from_thread import start_blocking_portal
 
+    agents = agents if isinstance(agents, Panel) else as_members(agents)
     for backend in (options.get("backend"), *_backends(agents), *_backends([options.get("aggregator")])):
         if isinstance(backend, Backend) and not isinstance(backend, type) and backend.capabilities.http:
             raise InputError("backend", "a name with panel_sync", backend)

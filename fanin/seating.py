@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from fanin.agent import Agent
+from fanin.agent import Agent, valid_name
 from fanin.answers.auto import parse_answer
 from fanin.answers.protocol import Answer
 from fanin.answers.text import check_as_it_stands
@@ -36,7 +36,8 @@ AGGREGATOR = Agent(
 _MEMBERS = "one agent or more, each an Agent, a Panel or a Report"
 
 
-def _as_members(members: Iterable[Member]) -> tuple[Member, ...]:
+def as_members(members: Iterable[Member]) -> tuple[Member, ...]:
+    """The members in their order. Raises InputError for what holds none."""
     try:
         return tuple(members)
     except TypeError:
@@ -67,9 +68,9 @@ def _answer_type(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
 class Panel:
     """Specialists and their aggregator. Raises InputError for none, for one name twice and for bad names."""
 
-    name: str
-    """What it is called where it stands in another panel."""
-    agents: tuple[Member, ...] = attrs.field(converter=_as_members, validator=_some)
+    name: str = attrs.field(validator=valid_name)
+    """What it is called where it stands in another panel: as the name of an agent."""
+    agents: tuple[Member, ...] = attrs.field(converter=as_members, validator=_some)
     """The specialists in the order in which the aggregator gets what they say: agents, panels, reports."""
     aggregator: Agent = attrs.field(default=AGGREGATOR, validator=_agent)
     """Who makes one report of it."""

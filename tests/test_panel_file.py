@@ -170,6 +170,10 @@ def test_a_panel_may_stand_twice_but_not_in_itself(tmp_path: Path) -> None:
     assert caught.value.path.endswith("b.toml")
 
 
+def test_a_file_gives_its_panel_the_name_it_has_room_for(tmp_path: Path) -> None:
+    assert read_panel(written(tmp_path, LEAST, f"{'x' * 80}.toml")).name == "x" * 60
+
+
 @pytest.mark.parametrize(
     ("text", "problem", "mend"),
     [
@@ -181,7 +185,7 @@ def test_a_panel_may_stand_twice_but_not_in_itself(tmp_path: Path) -> None:
         ("\nbackend = 'x' 'y'", "not valid TOML: ", None),
         ("\n# what\nagent = 1", "line 3: there is no setting 'agent'", "Did you mean agents?"),
         ("base_url = 'http://x'", "line 1: there is no setting 'base_url'", "An address is given with"),
-        ("temperature = true", "line 1: temperature must be a whole number or a number, not True", None),
+        ("temperature = true", "line 1: temperature must be a number, not True", None),
         ("limits = { turn = 1 }", "line 1: there is no setting 'turn'", "Did you mean turns?"),
         ("limits = { turns = 0 }", "line 1: turns must be a whole number from 1", None),
         ("vote = 'maybe'", "line 1: answer must be one of yes/no, number, text, date, quantity, not", None),

@@ -596,6 +596,13 @@ def test_panel_sync_is_the_same() -> None:
     assert json.loads(report.to_json())["report"] == "the report"
 
 
+def test_panel_sync_takes_agents_that_can_be_gone_through_once() -> None:
+    report = fanin.panel_sync((agent for agent in ann_bob_cas()), QUERY, backend="fake", model="a,b,c,d")
+    assert [run.name for run in report.agents] == ["Ann", "Bob", "Cas"]
+    with pytest.raises(InputError, match=r"^agents must be one agent or more"):
+        fanin.panel_sync(None, QUERY, backend="fake")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("place", ["all", "agent", "aggregator", "inner"])
 def test_panel_sync_takes_no_open_client(place: str) -> None:
     client = Scripted(replying({}), http=True)
@@ -632,6 +639,12 @@ def test_panel_sync_takes_no_open_client(place: str) -> None:
         ({"vote": YesNo}, "vote must be an answer type such as fanin.YesNo"),
         ({"agents": 7}, "agents must be one agent or more"),
         ({"aggregator": "me"}, "aggregator must be an Agent"),
+        ({"name": "a\nb"}, "name must be one printable line"),
+        ({"name": "=== a"}, "name must be one printable line"),
+        ({"name": 7}, "name must be a text of at most 60 characters"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"model": ["a", "b"]}, "model must be one text"),
+        ({"base_url": 7}, "base_url must be one text"),
     ],
 )
 def test_what_cannot_be_is_said_before_any_call(change: dict[str, Any], words: str) -> None:
