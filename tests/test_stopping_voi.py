@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from stopping_cases import seen_after
+from hypothesis import given
+from hypothesis import strategies as st
+from stopping_cases import PLANNED, asked_of, came_to, quorums, seen_after
 
 from fanin.policy.stopping import parse_rule, voi
 from fanin.policy.stopping.posterior import posterior_votes
@@ -61,9 +63,19 @@ def test_it_stops_where_going_on_costs_more_than_it_mends(
 
 
 def test_its_two_constants_are_those_that_were_measured() -> None:
-    assert LOSS == 400.0
-    assert float(SURE) == 0.96
+    assert LOSS == 480.0
+    assert float(SURE) == 0.95
     assert [voi_votes(20)[asked][asked // 5] for asked in (5, 10, 15, 19)] == [5, 8, 8, 5]
+
+
+@given(came_to, quorums, st.integers(0, PLANNED))
+def test_it_asks_no_run_that_the_posterior_spares(
+    results: list[str | None], quorum: int | None, ended: int
+) -> None:
+    beta, rule = (parse_rule(text, runs=PLANNED, quorum=quorum) for text in ("posterior:0.95", "voi"))
+    seen = seen_after(results[:ended])
+    assert rule.satisfied(seen) or not beta.satisfied(seen)
+    assert asked_of(rule, results) <= asked_of(beta, results)
 
 
 def test_the_table_has_a_place_for_every_state() -> None:
