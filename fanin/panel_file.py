@@ -15,12 +15,9 @@ An agent may be a panel of its own: `name = "Finance"` and `panel = "finance.tom
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -31,6 +28,7 @@ from fanin.agent import MAX_NAME, Agent
 from fanin.agent_run import ToolLimits
 from fanin.answers import Answer
 from fanin.answers.auto import parse_answer
+from fanin.beside import module_beside
 from fanin.errors import ConfigError, InputError
 from fanin.seating import AGGREGATOR, Member, Panel
 from fanin.tools import as_tools
@@ -173,7 +171,7 @@ def _needed(file: _File, table: Mapping[str, Any], key: str, where: _Where) -> A
 
 def _tool(file: _File, spec: str, where: _Where) -> Callable[..., Any]:
     module_name, colon, name = spec.partition(":")
-    if not colon or not module_name or not name.isidentifier():
+    if not colon or not all(map(str.isidentifier, [*module_name.split("."), name])):
         raise file.error(where, f"{spec!r} names no tool", 'Write "module:function".')
     module = _module(file, module_name, where)
     function = getattr(module, name, None)
@@ -182,7 +180,8 @@ def _tool(file: _File, spec: str, where: _Where) -> Callable[..., Any]:
 
         known = [each for each, thing in vars(module).items() if callable(thing) and not each.startswith("_")]
         near = get_close_matches(name, known, n=1)
-        mend = f"Did you mean {module_name}:{near[0]}?" if near else f"It has: {', '.join(sorted(known))}."
+        there = f"It has: {', '.join(sorted(known))}." if known else "It has none."
+        mend = f"Did you mean {module_name}:{near[0]}?" if near else there
         raise file.error(where, f"there is no tool {name!r} in {module_name}", mend)
     with file.at(where):
         as_tools([function])
@@ -192,44 +191,19 @@ def _tool(file: _File, spec: str, where: _Where) -> Callable[..., Any]:
 
 def _module(file: _File, name: str, where: _Where) -> ModuleType:
     """The module of that name beside the file, else the installed one."""
-    beside = file.path.parent.resolve().joinpath(*name.split("."))
-    source = next(
-        (each for each in (beside.with_suffix(".py"), beside / "__init__.py") if each.is_file()), None
-    )
     try:
-        return import_module(name) if source is None else _loaded(source)
+        return module_beside(file.path.parent, name)
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0] and error.name != name:
             raise file.error(where, f"the module {name} needs {error.name}, which is not installed") from None
         raise file.error(
             where, f"there is no module {name!r}", f"Neither {name}.py beside the file, nor an installed one."
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Somebody's module may fail in any way; which one it was is said here.
         raise file.error(
             where, f"the module {name} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-
-
-def _loaded(source: Path) -> ModuleType:
-    """The module in that file, run once a process; what lies beside it can be imported while it is."""
-    name = f"fanin tools {source}"  # no name that an import could ask for, or that another file has
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = spec_from_file_location(name, source)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = module_from_spec(spec)
-    sys.path.insert(0, str(source.parent))
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        with suppress(ValueError):
-            sys.path.remove(str(source.parent))
-    return module
 
 
 @attrs.frozen

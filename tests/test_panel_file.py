@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,30 @@ def test_tools_are_looked_up_beside_the_file_first(tmp_path: Path, monkeypatch: 
     assert agents_of(read_panel(path)) == [ann], "the same file is run once"
 
 
+def test_a_package_beside_the_file_has_its_own_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "a.folder" / "beside_package"
+    (package / "inner").mkdir(parents=True)
+    plain = tmp_path / "a.folder" / "plain"
+    plain.mkdir()
+    for folder in (package, package / "inner"):
+        written(folder, "", "__init__.py")
+    written(package, "WORD = 'near'", "words.py")
+    written(tmp_path / "a.folder", "WORD = 'far'", "beside_words.py")
+    tool = "def f() -> str:\n    'It.'\n    return WORD\n"
+    written(package / "inner", f"from ..words import WORD\n{tool}", "relative.py")
+    written(package, f"from beside_package.words import WORD\n{tool}", "absolute.py")
+    written(plain, f"from beside_words import WORD\n{tool}", "outside.py")
+    tools = ["beside_package.inner.relative:f", "beside_package.absolute:f", "plain.outside:f"]
+    text = "".join(f'[[agents]]\nname = "{tool}"\nsystem = "x"\ntools = ["{tool}"]\n' for tool in tools)
+    panel = read_panel(written(tmp_path / "a.folder", text))
+    assert [agent.tools[0]() for agent in agents_of(panel)] == ["near", "near", "far"]
+    assert not {str(tmp_path / "a.folder"), str(plain)} & set(sys.path)
+    for name in [each for each in sys.modules if each.startswith("beside_")]:
+        monkeypatch.delitem(sys.modules, name)
+
+
 def test_an_agent_may_be_a_panel_in_another_file(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     written(tmp_path / "sub", WHOLE, "finance.toml")
@@ -257,6 +282,12 @@ def test_what_cannot_be_is_said_with_its_line(
         ("needy:f", "the module needy needs not_installed_at_all, which is not installed", None),
         ("broken:f", "the module broken cannot be loaded: ZeroDivisionError: division by zero", None),
         ("wrong:f", "the module wrong cannot be loaded: SyntaxError", None),
+        ("leaves:f", "the module leaves cannot be loaded: SystemExit: 3", None),
+        ("alone:f", "the module alone cannot be loaded: ImportError: attempted relative import", None),
+        ("empty:f", "there is no tool 'f' in empty", "It has none."),
+        ("../prices:f", "'../prices:f' names no tool", 'Write "module:function".'),
+        ("prices/x:f", "'prices/x:f' names no tool", None),
+        ("prices.:f", "'prices.:f' names no tool", None),
     ],
 )
 def test_a_tool_that_cannot_be_used_is_said_with_its_line(
@@ -267,6 +298,9 @@ def test_a_tool_that_cannot_be_used_is_said_with_its_line(
     written(tmp_path, "import not_installed_at_all", "needy.py")
     written(tmp_path, "1 / 0", "broken.py")
     written(tmp_path, "def f(:", "wrong.py")
+    written(tmp_path, "raise SystemExit(3)", "leaves.py")
+    written(tmp_path, "from .prices import CONSTANT", "alone.py")
+    written(tmp_path, "", "empty.py")
     path = written(tmp_path, textwrap.dedent(LEAST) + f'\ntools = ["{tool}"]\n')
     with pytest.raises(ConfigError) as caught:
         read_panel(path)
