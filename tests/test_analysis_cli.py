@@ -200,19 +200,27 @@ def test_bad_modes_of_a_vote(fanin: Command, words: list[str], said: str) -> Non
 
 
 def test_the_live_line() -> None:
-    shown = Steps(2, terminal=True, quiet=False, verbose=False)
+    shown = Steps(1, terminal=True, quiet=False, verbose=False)
     assert shown.line() == "beginning, 0 calls answered"
     for kind in ("asked", "answered", "asked", "failed", "asked"):
         shown.watch(Event(kind, 0, 0.0))  # type: ignore[arg-type]
-    shown.tell(1, "choosing a plan")
+    shown.tell(0, "choosing a plan")
     shown.watch(Event("limit", 0, 0.0, wait_s=60.0))
     assert re.fullmatch(
-        r"analysis 1: choosing a plan, 1 call answered, 1 failed, "
+        r"choosing a plan, 1 call answered, 1 failed, "
         r"waiting for the rate limit until \d\d:\d\d:\d\d",
         shown.line(),
     )
     shown.stopping()
     assert shown.line().endswith("stopping (Ctrl-C again leaves at once)")
+
+
+def test_the_live_line_of_a_vote_counts_the_calls_of_all_its_analyses() -> None:
+    shown = Steps(3, terminal=True, quiet=False, verbose=False)
+    assert shown.line() == "3 analyses, 0 calls answered"
+    for kind, index in (("asked", 0), ("asked", 1), ("answered", 1), ("failed", 0)):
+        shown.watch(Event(kind, index, 0.0))  # type: ignore[arg-type]
+    assert shown.line() == "3 analyses, 1 call answered, 1 failed"
 
 
 def test_the_readme_shows_the_table(fanin: Command) -> None:

@@ -18,14 +18,13 @@ _WAITS = {"limit": "for the rate limit", "retry": "to ask again"}
 
 
 class Steps:
-    """The progress of one analysis or of several: what is done next, and how many calls that took so far."""
+    """The progress of analyses: how many calls they took so far, and of a single one what it does next."""
 
     def __init__(self, analyses: int, *, terminal: bool, quiet: bool, verbose: bool) -> None:
-        self._analyses = analyses
         self._live = terminal and not quiet
         self._plain = not terminal and not quiet
         self._verbose = verbose and not quiet
-        self._doing = "beginning"
+        self._doing = "beginning" if analyses == 1 else f"{analyses} analyses"
         self._kinds: dict[str, int] = {}
         self._waiting = ("", 0.0)
         self._stopping = False
@@ -45,11 +44,10 @@ class Steps:
         if self._status is not None:
             self._status.stop()
 
-    def tell(self, index: int, text: str) -> None:
-        """Takes what the analysis of run `index` does next."""
-        which = "" if self._analyses == 1 else f"analysis {index}: "
-        self._doing = f"{which}{one_line(text, 100)}"
-        if self._plain and (self._analyses == 1 or self._verbose):
+    def tell(self, _: int, text: str) -> None:
+        """Takes what the one analysis does next."""
+        self._doing = one_line(text, 100)
+        if self._plain:
             say(self._doing)
         self._show()
 
