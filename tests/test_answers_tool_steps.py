@@ -184,6 +184,8 @@ def test_forms_of_a_step(text: str) -> None:
         f"[TOOL_CALLS] [{HERMES}]",
         f"```json\n{HERMES}\n```",
         HERMES.replace("arguments", "parameters"),
+        f"{{{HERMES}}}",
+        f"<tool_call>\n{{{HERMES}}}\n</tool_call>",
         f'{{"type": "function", "function": {HERMES}}}',
     ],
 )
@@ -207,6 +209,8 @@ def test_several_calls_in_one_text() -> None:
         "[1, 2]",
         '{"name": ["get_price"]}',
         HERMES[:-1],
+        f"{{{HERMES}",
+        f"{{{HERMES}]",
         f'{HERMES} {{"price": 12}}',
         "",
     ],

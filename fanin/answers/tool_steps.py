@@ -165,12 +165,15 @@ def _objects(text: str) -> list[dict[str, Any]]:
     found: list[Any] = []
     place = _after_dress(text, 0)
     while place < len(text):
+        doubled = text.startswith("{{", place)  # Qwen 2.5 Coder is shown its calls so, and writes them so
         try:
-            value, place = _DECODER.raw_decode(text, place)
+            value, place = _DECODER.raw_decode(text, place + doubled)
         except (ValueError, RecursionError):
             return []
+        if doubled and not text.startswith("}", place):
+            return []
         found += value if isinstance(value, list) else [value]
-        place = _after_dress(text, place)
+        place = _after_dress(text, place + doubled)
     return found if all(isinstance(value, dict) for value in found) else []
 
 
