@@ -167,6 +167,8 @@ def _vote(sample: Any, kind: str) -> StoredVote:
         raise _Unusable("a sample is not an object")
     answer = sample.get("answer", sample.get("choice"))
     model, prompt, cost = sample.get("model"), sample.get("prompt") or "", sample.get("cost")
+    if model is None:
+        raise _Unusable("a sample has no model: who gave the answer has to be known")
     if not isinstance(model, str) or not isinstance(prompt, str):
         raise _Unusable("a sample's model and prompt have to be texts")
     if cost is not None and (not isinstance(cost, int | float) or isinstance(cost, bool) or not cost >= 0):

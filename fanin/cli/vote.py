@@ -80,7 +80,9 @@ Exit codes: 0 decided; 1 nothing usable came back; 2 usage, input or configurati
 @click.option("--prompt", is_flag=True, help="Print the first run's messages and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object, fanin.vote/1.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Every call on stderr, and every reply.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Every call on stderr, every reply, and what the votes are worth."
+)
 def command(**options: Any) -> None:
     """Ask QUESTION in several runs that know nothing of one another, and give one answer.
 
