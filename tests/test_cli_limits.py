@@ -15,7 +15,9 @@ from fanin.cli.progress import detail, held_by
 from fanin.conductor import Conductor
 from fanin.limiters import Limiters
 from fanin.sharing.file import FileStore
+from fanin.sharing.joint import Joint
 from fanin.sharing.opening import _opened
+from fanin.sharing.store import StoreError
 from fanin.terms import Terms
 from fanin.values import Event, Message, Request
 
@@ -127,3 +129,34 @@ def test_a_wait_is_told_with_what_holds_it(why: str, said: str) -> None:
     told = detail(Event("limit", 3, 1.5, 1, 0.0 if why == "line" else 2.5, why))
     assert said in told
     assert ("until" in told) == (why != "line")
+
+
+PLAN = ("plan", "Is it?", "--runs", "6", "--backend", "openai", "--seconds-per-call", "1", "--json", "-m")
+THERE = ("--base-url", "https://a.example/v1")
+
+
+def test_a_plan_knows_what_earlier_calls_were_told(
+    fanin: Command, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FANIN_SHARED_PACE")
+    found = json.loads(fanin(*PLAN, "m", *THERE).out)
+    told = {(each["counts"], each["size"]): each["per_s"] for each in found["limits"]["told"]}
+    assert set(told) == {("requests", 2.0), ("tokens", 6000.0)}
+    rate = told["requests", 2.0]
+    assert found["expected"][0]["seconds"] == pytest.approx(1 + (6 - 2) / rate, abs=0.01)
+    words = [word for word in PLAN if word != "--json"]
+    assert "; 2 requests at once and " in fanin(*words, "m", *THERE).err
+    own = json.loads(fanin(*PLAN, "m", *THERE, "--rpm", "1").out)
+    assert own["expected"][0]["seconds"] == 301.0
+    for other in (("unheard-of", *THERE), ("m",), ("m", "--base-url", "https://b.example/v1")):
+        assert json.loads(fanin(*PLAN, *other).out)["limits"] is None
+    monkeypatch.setattr(store, "entries", _gone)
+    assert json.loads(fanin(*PLAN, "m", *THERE).out)["limits"] is None
+
+
+def test_a_plan_knows_nothing_where_nothing_is_shared(fanin: Command, store: FileStore) -> None:
+    assert json.loads(fanin(*PLAN, "m", *THERE).out)["limits"] is None
+
+
+def _gone() -> list[Joint]:
+    raise StoreError("it is gone")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fanin.errors import InputError
 from fanin.policy.estimating import estimated_tokens
-from fanin.policy.planning import QUESTIONS, Assumed, Expected, Limits, expected, in_all
+from fanin.policy.planning import QUESTIONS, Assumed, Expected, Limits, Told, expected, in_all
 from fanin.policy.pricing import Price
 from fanin.policy.stopping import forecast, parse_rule
 from fanin.values import Message
@@ -63,6 +63,9 @@ def test_one_call_at_a_time_takes_as_many_rounds_as_runs_and_enough_at_once_as_w
         (Limits(tpm=300), 122.0),  # 900 tokens of each
         (Limits(rpm=6, tpm=900), 2.0),
         (Limits(rpm=3, tpm=300), 122.0),
+        (Limits(told=(Told("requests", 4, 0.5),)), 6.0),  # 4 at once, 2 more every 2 s
+        (Limits(told=(Told("tokens", 300, 10), Told("requests", 100, 1))), 62.0),
+        (Limits(rpm=3, told=(Told("requests", 4, 0.5),)), 62.0),
     ],
 )
 def test_limits_are_those_of_each_model_and_the_last_call_takes_its_time(

@@ -17,7 +17,7 @@ from fanin.errors import FaninError
 if TYPE_CHECKING:
     from fanin.answers import Answer
     from fanin.foreseeing import Foreseen
-    from fanin.policy.planning import Assumed, Expected
+    from fanin.policy.planning import Assumed, Expected, Told
     from fanin.policy.pricing import Prices
     from fanin.policy.stopping import Rule
     from fanin.values import Plan
@@ -44,8 +44,8 @@ def command(**options: Any) -> None:
     For an easy question (95 % of the runs give the common answer), a usual one (80 %) and a close one
     (55 %), with two answers: the mean of runs, tokens, US$ and seconds. The prompt is taken to have a
     token for every four bytes. With --escalate every tier is taken to meet the same question, and the
-    table tells how often each next one is asked. --rpm and --tpm are limits that you know; failed calls
-    and waits for others come on top.
+    table tells how often each next one is asked. Limits count that you know (--rpm, --tpm) or that earlier
+    calls were told (fanin limits); failed calls and waits for others come on top.
 
     \b
       fanin plan "Is 1009 a prime number?" --runs 9 --stop certified:0.05 --price 0.15/0.60
@@ -60,6 +60,7 @@ def command(**options: Any) -> None:
 def _plan(options: dict[str, Any]) -> None:
     from fanin.cli.output import print_rules
     from fanin.cli.reading import piped_context
+    from fanin.cli.told_limits import told_limits
     from fanin.foreseeing import foresee
     from fanin.policy.escalating import check_tiers
 
@@ -77,7 +78,11 @@ def _plan(options: dict[str, Any]) -> None:
     rule = _rule(plan, options["stop"])
     named = tuple(model for tier in tiers for model in tier)
     prices = options["price"] or _listed(backend, base_url, named)
-    assumed = [_assumed(plan, options, prices, tier or plan.variation.models) for tier in tiers]
+    told = [told_limits(backend, base_url, tier) for tier in tiers]
+    assumed = [
+        _assumed(plan, options, prices, tier or plan.variation.models, limits)
+        for tier, limits in zip(tiers, told, strict=True)
+    ]
     seen = foresee(rule, assumed, plan.max_tokens, when=options["escalate_when"], quorum=options["quorum"])
     if options["as_json"]:
         _print_json(plan, rule, backend, tiers, options | {"judged": judged}, assumed[0], seen)
@@ -130,7 +135,9 @@ def _listed(backend: str | None, base_url: str | None, models: tuple[str, ...]) 
     return listed_prices(backend, base_url, models)
 
 
-def _assumed(plan: Plan, options: dict[str, Any], prices: Prices, models: tuple[str, ...]) -> Assumed:
+def _assumed(
+    plan: Plan, options: dict[str, Any], prices: Prices, models: tuple[str, ...], told: tuple[Told, ...]
+) -> Assumed:
     from fanin.policy.estimating import estimated_tokens
     from fanin.policy.planning import Assumed, Limits
     from fanin.policy.pricing import price_of
@@ -145,7 +152,7 @@ def _assumed(plan: Plan, options: dict[str, Any], prices: Prices, models: tuple[
         seconds_per_call=options["seconds_per_call"],
         concurrency=options["concurrency"],
         prices=tuple(price_of(model, prices) for model in models),
-        limits=Limits(options["rpm"], options["tpm"]),
+        limits=Limits(options["rpm"], options["tpm"], told),
     )
 
 
@@ -158,8 +165,10 @@ def _print_json(
     assumed: Assumed,
     seen: Foreseen,
 ) -> None:
-    limits = {"requests_per_minute": options["rpm"], "tokens_per_minute": options["tpm"]}
-    told: dict[str, Any] = {
+    limits: dict[str, Any] = {"requests_per_minute": options["rpm"], "tokens_per_minute": options["tpm"]}
+    if assumed.limits.told:
+        limits["told"] = [attrs.asdict(each) for each in assumed.limits.told]
+    found: dict[str, Any] = {
         "schema": SCHEMA,
         "question": plan.question.text,
         "runs": plan.runs,
@@ -177,14 +186,18 @@ def _print_json(
         "expected": [attrs.asdict(row) for row in seen.in_all],
     }
     if options["judged"]:
-        told["judge_calls_at_most"] = options["judged"]
+        found["judge_calls_at_most"] = options["judged"]
     if len(tiers) > 1:
-        told["escalate_when"] = options["escalate_when"]
-        told["tiers"] = [
+        found["escalate_when"] = options["escalate_when"]
+        found["tiers"] = [
             {"models": list(models), "asked": list(chances), "expected": [attrs.asdict(row) for row in rows]}
             for models, chances, rows in zip(tiers, seen.reached, seen.tiers, strict=True)
         ]
-    click.echo(json.dumps(told))
+    click.echo(json.dumps(found))
+
+
+def _told(limit: Told) -> str:
+    return f"{limit.size:,g} {limit.counts} at once and {60 * limit.per_s:,.4g} a minute, as was told before"
 
 
 def _table(seen: Foreseen) -> str:
@@ -243,12 +256,14 @@ def _notes(
         for limit, what in ((first.limits.rpm, "requests"), (first.limits.tpm, "tokens"))
         if limit is not None
     ]
-    known = f"{' and '.join(limits)} for each model" if limits else "unknown before the first call"
+    known = [f"{' and '.join(limits)} for each model"] if limits else []
+    known += [_told(each) for tier in assumed for each in tier.limits.told]
     notes = [
         f"taken for one call: about {first.input_tokens:,.0f} tokens in, {first.output_tokens:,} out "
         f"(--output-tokens), {first.seconds_per_call:g} s (--seconds-per-call), "
         f"{count(first.concurrency, 'call')} in flight",
-        f"limits: {known}; failed calls and {'other ' if limits else ''}waits come on top",
+        f"limits: {'; '.join(dict.fromkeys(known)) or 'unknown before the first call'}; failed calls and "
+        f"{'other ' if known else ''}waits come on top",
     ]
     if len(tiers) > 1:
         usual = next(row for row in seen.tiers[-1] if row.question == "usual")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import fsum, inf
+from typing import Literal
 
 import attrs
 
@@ -22,6 +23,22 @@ _POSITIVE = optional(in_range(1e-6, 1e12, "a number above 0"))
 
 
 @attrs.frozen
+class Told:
+    """A limit of one model as earlier calls were told of it: a bucket, and how fast it fills."""
+
+    counts: Literal["requests", "tokens"]
+    """What it counts."""
+    size: float
+    """What passes at once when it is full."""
+    per_s: float
+    """What comes back in a second; above 0."""
+
+    def earliest_s(self, calls: float, tokens: float) -> float:
+        """Seconds until the last of so many calls, of so many tokens together, may begin."""
+        return max(0.0, ((calls if self.counts == "requests" else tokens) - self.size) / self.per_s)
+
+
+@attrs.frozen
 class Limits:
     """The rate limits of one model, as far as they are known; None is unknown, and taken to be none."""
 
@@ -29,6 +46,8 @@ class Limits:
     """Requests a minute."""
     tpm: float | None = attrs.field(default=None, validator=_POSITIVE)
     """Tokens a minute, read and written."""
+    told: tuple[Told, ...] = ()
+    """What earlier calls were told."""
 
     def earliest_s(self, calls: float, tokens: float) -> float:
         """Seconds from the first call until the last of so many may begin, together with so many tokens.
@@ -36,9 +55,10 @@ class Limits:
         A bucket that is full at the start and fills evenly (the token bucket of rate limiters): what it
         holds passes at once, the rest as it flows in.
         """
+        own = ((calls, self.rpm or inf), (tokens, self.tpm or inf))
         return max(
-            60 * max(0.0, amount / limit - 1)
-            for amount, limit in ((calls, self.rpm or inf), (tokens, self.tpm or inf))
+            *(60 * max(0.0, amount / limit - 1) for amount, limit in own),
+            *(told.earliest_s(calls, tokens) for told in self.told),
         )
 
 
