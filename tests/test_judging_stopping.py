@@ -100,7 +100,7 @@ def test_weighted_too_it_says_what_the_full_vote_says(
     assert rule != "decided" or some.grade == full.grade
 
 
-@pytest.mark.parametrize("rights", [[50, 50, 50, 50, 97], [97, 2, 60, 60, 97], [2, 2, 33, 2, 60]])
+@pytest.mark.parametrize("rights", [[50, 50, 50, 50, 97], [2, 97, 33, 2, 60]])
 @pytest.mark.parametrize("rule", ["decided", "decided:winner"])
 def test_on_every_sequence(rights: list[float], rule: str) -> None:
     plan, weights = plan_of(5, MODELS[:5]), (file_of(rights, MODELS[:5]),)

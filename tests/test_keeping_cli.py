@@ -167,6 +167,15 @@ def test_a_configuration_changes_nothing_of_what_was_decided(run: Command) -> No
     assert run("recount", "last", "--json").out == ended.out
 
 
+def test_a_panel_is_shown_with_the_calls_of_its_tools(run: Command) -> None:
+    script = '!call:get_financial_data{"symbol":"AAPL"}!call:nothing{} > a,b,c,the report'
+    run("panel", PANEL, "Analyse AAPL.", "--backend", "fake", "-m", script)
+    shown = run("show", "last").out.splitlines()
+    called, refused = (line for line in shown if line.startswith(("    get_", "    nothing")))
+    assert called.startswith('    get_financial_data{"symbol":"AAPL"}: {"revenue_usd_bn"')
+    assert refused.startswith("    nothing{}: failed: There is no tool called 'nothing'.")
+
+
 def test_a_run_is_shown_whole(run: Command) -> None:
     run(
         "vote",

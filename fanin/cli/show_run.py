@@ -132,6 +132,9 @@ def _panel(report: Report, *, verbose: bool) -> Iterator[str]:
     for run in report.agents:
         said = run.text if run.failure is None else f"failed: {run.failure.message}"
         yield f"{run.name} ({run.model}): {run.answer or run.status}"
+        for use in run.tool_calls:
+            came = use.result if use.error is None else f"failed: {use.error}"
+            yield f"    {one_line(f'{use.name}{use.arguments}', 100)}: {one_line(came or '', 100)}"
         yield said if verbose else f"    {one_line(said, 160)}"
     yield report.text
     yield from _events(report.events, verbose=verbose)
