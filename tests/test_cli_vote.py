@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import sys
@@ -259,3 +260,24 @@ def test_help_names_every_exit_code(fanin: Command) -> None:
     assert ended.code == 0
     assert "130 interrupted" in ended.out
     assert fanin("--version").out.startswith("fanin ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("vote", "Where?", "--answer", "text", "-m", "\u00e9\u662f"),
+        ("panel", "panel.toml", "Where?", "-m", "a,\u00e9\u662f"),
+        ("analyze", "Where?", "--mode", "quick", "-m", "1. a>b>Answer: no>\u00e9\u662f>Answer: here"),
+    ],
+)
+def test_what_stdout_has_no_character_for_is_escaped_and_not_lost(
+    fanin: Command, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("panel.toml").write_text('[[agents]]\nname = "A"\nsystem = "a"\n', "utf-8")
+    written = io.BytesIO()
+    # A pipe on Windows, or in an old locale.
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    ended = fanin(*words, "--backend", "fake")
+    sys.stdout.flush()
+    assert ended.code == 0
+    assert written.getvalue().decode("latin-1").splitlines()[0] == "\u00e9\\u662f"

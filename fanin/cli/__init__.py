@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import sys
 from importlib import import_module
 from typing import Any
@@ -105,6 +106,12 @@ def _say_plainly() -> None:
     warnings.showwarning = show
 
 
+def _write_everything() -> None:
+    """A character that stdout's encoding lacks is written as an escape: what was paid for is not lost."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Runs the command and leaves with its exit code; 130 after Ctrl-C."""
     # Looking for garbage while modules load finds none, and at the exit nobody needs it found: together
@@ -112,6 +119,7 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)
     atexit.register(gc.freeze)
     _say_plainly()
+    _write_everything()
     try:
         # Outside its standalone mode click returns the code of an Exit, and raises the rest.
         code = fanin.main(standalone_mode=False)
