@@ -238,6 +238,29 @@ def test_the_live_view_has_a_row_an_agent() -> None:
     assert states[:2] == ["waiting for the rate limit", "waiting to ask again"]
 
 
+def test_the_file_is_written_though_nobody_reads_stdout(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, err: bool = False, **__: object) -> None:
+        if not err:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("fanin.cli.panel.click.echo", gone)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # the command takes it away, and the test gives it back
+    assert run("a,b,the report", "-q", "--out", "report.md").code == 1
+    assert Path("report.md").read_text("utf-8") == "the report\n"
+
+
+def test_a_file_that_cannot_be_written_at_the_end_costs_nothing_else(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    ended = run("a,b,the report", "--out", "report.md")
+    assert (ended.code, ended.out) == (2, "the report\n")
+    assert "report.md cannot be written: No space left on device" in ended.err
+
+
 def test_a_ctrl_c_that_a_terminal_shows_stays_on_the_last_row() -> None:
     view = Rows(["Ann" * 20], verbose=False)
     view.watch(event("tool", 0, "get_stock_price" * 10))

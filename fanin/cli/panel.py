@@ -179,22 +179,30 @@ def print_report(report: Report, *, as_json: bool, quiet: bool, out: str | None 
     from fanin.show import clean
 
     there = report.report is not None or bool(report.parts)
+    # First, since whoever reads stdout may leave before the end.
+    problem = _written(report, out) if there and out is not None else None
     if as_json:
         _print_json(report)
     elif there:
         click.echo(clean(report.text))
     else:
         click.echo(f"fanin: {clean(report.text)}", err=True)
-    if out is not None and there:
-        try:
-            Path(out).write_text(f"{report.text}\n", "utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise FaninError(f"{out} cannot be written: {error.strerror}") from None
+    if problem is not None:
+        raise problem
     if quiet:
         return
     for remark in report.remarks:
         say(clean(remark))
     say(summary(report))
+
+
+def _written(report: Report, out: str) -> FaninError | None:
+    """Writes the report to the file; gives back why it could not be."""
+    try:
+        Path(out).write_text(f"{report.text}\n", "utf-8", errors="backslashreplace")
+    except OSError as error:
+        return FaninError(f"{out} cannot be written: {error.strerror}")
+    return None
 
 
 def summary(report: Report) -> str:
