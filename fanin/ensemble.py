@@ -70,20 +70,21 @@ async def hold_vote(
     price: Price | Prices | None = None,
     job: Job | None = None,
     stopping: Stopping | None = None,
+    remarks: Sequence[str] = (),
 ) -> Verdict:
     """Asks the runs of the plan, all of them or until the rule says stop, and concludes.
 
-    `job` is one completion unless given. Raises FaninError where a job does (a replay miss); every
-    other outcome is in the verdict.
+    `job` is one completion unless given; `remarks` are sentences that the advice says too. Raises
+    FaninError where a job does (a replay miss); every other outcome is in the verdict.
     """
     runs = fan_out(plan)
     job = job or completion_job(plan, conductor)
     if stopping is None:
         settled = _settled(plan, runs) if conductor.hedges else None
-        ended, rule, remarks = await conductor.conduct(runs, job, settled=settled), "all", []
+        ended, rule = await conductor.conduct(runs, job, settled=settled), "all"
     else:
         ended, rule = await _in_waves(plan, runs, conductor, job, stopping), stopping.rule.text
-        remarks = _remarks(plan, runs, ended, stopping.rule)
+        remarks = [*remarks, *_remarks(plan, runs, ended, stopping.rule)]
     return conclude(
         plan,
         runs,

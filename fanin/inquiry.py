@@ -27,7 +27,9 @@ Tell: TypeAlias = Callable[[int, str], None]
 class Hold(Protocol):
     """Holds the vote of a plan whose runs do `job`."""
 
-    def __call__(self, plan: Plan, conductor: Conductor, *, job: Job) -> Awaitable[Verdict]: ...
+    def __call__(
+        self, plan: Plan, conductor: Conductor, *, job: Job, remarks: Sequence[str]
+    ) -> Awaitable[Verdict]: ...
 
 
 class Inquiry:
@@ -203,7 +205,9 @@ async def hold_analyses(
         begun[run.index] = Inquiry(plan, run, of_run[run.index], conductor, slots=slots, prices=prices)
         return await begun[run.index].carry_out()
 
-    verdict = await hold(plan, conductor, job=job)
+    left_out = [mode.name for mode in modes if mode not in of_run]
+    remarks = [f"There are too few runs for the mode {', '.join(left_out)}."] if left_out else []
+    verdict = await hold(plan, conductor, job=job, remarks=remarks)
     ended = {ballot.index: None for ballot in verdict.ballots}
     cut = {**ended, **{failure.index: failure for failure in verdict.failures}}
     analyses = [

@@ -18,8 +18,10 @@ from virtual_time import LOOPS, costly, run_virtual, virtual
 
 import fanin
 from fanin.errors import InputError
+from fanin.keeping import Log
 from fanin.policy.analysing import MODES, as_mode
 from fanin.policy.pricing import Price
+from fanin.recounting import recount
 from fanin.values import Completion, Request, Usage
 from fanin_backends.fake import Fake
 
@@ -134,6 +136,18 @@ async def test_modes_and_models_that_differ_are_said() -> None:
     verdict = await fanin.vote("Is it?", mode="quick", model=["a", "b"], runs=4, backend=backend)
     assert "The models differ: a says yes; b says no." in verdict.advice
     assert "modes" not in verdict.advice
+
+
+@pytest.mark.anyio
+async def test_a_mode_that_there_are_too_few_runs_for_is_said_and_recounted() -> None:
+    backend = Scripted(replies())
+    modes = ["quick", "balanced", "thorough"]
+    verdict = await fanin.vote("Is it?", mode=modes, model=["a", "b"], runs=3, backend=backend)
+    assert "There are too few runs for the mode thorough." in verdict.advice
+    record = Log().find(Log().keep(verdict))
+    assert recount(record).to_json() == verdict.to_json()
+    enough = await fanin.vote("Is it?", mode=modes, runs=3, backend=backend)
+    assert "too few" not in enough.advice
 
 
 @pytest.mark.anyio

@@ -222,6 +222,12 @@ def test_a_missing_quorum_says_how_many_are_needed() -> None:
     assert "Only 3 of 5 runs cast a vote; 4 are needed." in given_quorum.advice
 
 
+def test_models_that_there_are_too_few_runs_for_are_named() -> None:
+    verdict = concluded(plan_of(2, models=("x", "y", "z", "x", "w")), outcomes_of(["a", "a"]))
+    assert verdict.advice.endswith("There are too few runs to ask z, w as well.")
+    assert "too few" not in concluded(plan_of(2, models=("x", "y")), outcomes_of(["a", "a"])).advice
+
+
 def test_models_whose_winners_differ_are_named_with_theirs() -> None:
     plan = plan_of(6, models=("x", "y"))
     differing = concluded(plan, outcomes_of(["a", "b", "a", "b", "a", "c"]))

@@ -55,7 +55,7 @@ def conclude(
         confidence=float(tally.support),
         confidence_kind="agreement",
         pattern=shape,
-        advice=" ".join([ADVICE[shape], *remarks, *_remarks(plan, tally, ballots, gathered)]),
+        advice=" ".join([ADVICE[shape], *remarks, *_remarks(plan, runs, tally, ballots, gathered)]),
         stopped=stopped,
         votes={plan.answer.show(choice): votes for choice, votes in tally.counts},
         runs=tally.runs,
@@ -129,8 +129,13 @@ def _counted_as(ballots: Sequence[Ballot], plan: Plan) -> tuple[Ballot, ...]:
     )
 
 
-def _remarks(plan: Plan, tally: Tally, ballots: Sequence[Ballot], gathered: Gathered) -> list[str]:
+def _remarks(
+    plan: Plan, runs: Sequence[Run], tally: Tally, ballots: Sequence[Ballot], gathered: Gathered
+) -> list[str]:
     remarks = []
+    asked = {run.model for run in runs}
+    if left_out := [model for model in dict.fromkeys(plan.variation.models) if model not in asked]:
+        remarks.append(f"There are too few runs to ask {', '.join(left_out)} as well.")
     if tally.outcome == "no_quorum":
         remarks.append(
             f"Only {tally.runs.valid} of {tally.counting} runs cast a vote; {tally.quorum} are needed."
