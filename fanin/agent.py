@@ -73,7 +73,8 @@ class Agent:
     system: str = attrs.field(validator=_not_blank)
     """Its system prompt; not blank."""
     tools: tuple[Callable[..., Any], ...] = attrs.field(default=(), converter=_as_functions)
-    """Plain functions, sync or async, with hints for every parameter."""
+    """Plain functions, partials of them or objects that can be called, sync or async, with hints for every
+    parameter."""
     model: str | None = attrs.field(default=None, validator=optional(_not_blank))
     """The model; None is the backend's default."""
     backend: str | Backend | None = None
