@@ -71,7 +71,7 @@ def test_the_report_goes_to_stdout_and_all_else_to_stderr(run: Run) -> None:
 def test_who_is_missing_is_said_first(run: Run) -> None:
     ended = run("!auth,b,the report")
     assert (ended.code, ended.out) == (0, "Without Ann (auth): The fake refuses the key.\n\nthe report\n")
-    assert "fanin: Ann auth: The fake refuses the key. at 0.0 s (0 turns)\n" in ended.err
+    assert "fanin: Ann failed at 0.0 s (auth: The fake refuses the key; 0 turns)\n" in ended.err
     assert "fanin: partial: 1 of 2 specialists, " in ended.err
 
 

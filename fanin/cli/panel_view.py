@@ -74,9 +74,14 @@ class Lines:
         elif event.run is None:
             say(f"{clean(event.name)} launched")
         else:
-            last = event.index == len(self._seats) - 1 and ending(event.run) == "completed"
-            ended = "aggregated" if last else ending(event.run)
-            say(f"{clean(event.name)} {ended} at {event.at_s:.1f} s ({effort(event.run)})")
+            say(f"{clean(event.name)} {self._ended(event.index, event.at_s, event.run)}")
+
+    def _ended(self, index: int, at_s: float, run: AgentRun) -> str:
+        words = ending(run)
+        if words != "completed":
+            return f"failed at {at_s:.1f} s ({words.rstrip('.')}; {effort(run)})"
+        done = "aggregated" if index == len(self._seats) - 1 else words
+        return f"{done} at {at_s:.1f} s ({effort(run)})"
 
     def stopping(self) -> None:
         say("stopping; what is there is reported (Ctrl-C again leaves at once)")
