@@ -28,6 +28,12 @@ def known_backends() -> tuple[str, ...]:
     return tuple(sorted(entry_points(group=GROUP).names))
 
 
+def check_known(name: str) -> None:
+    """Raises UnknownBackendError, with the nearest name, where no backend of that name is installed."""
+    if name not in BUILT_IN and name not in known_backends():
+        raise _unknown(name)
+
+
 def open_backend(
     name: str,
     *,

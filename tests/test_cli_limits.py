@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,9 @@ def test_a_plan_knows_what_earlier_calls_were_told(
     assert own["expected"][0]["seconds"] == 301.0
     for other in (("unheard-of", *THERE), ("m",), ("m", "--base-url", "https://b.example/v1")):
         assert json.loads(fanin(*PLAN, *other).out)["limits"] is None
+    monkeypatch.setitem(sys.modules, "litellm", None)
+    there = [word if word != "openai" else "litellm" for word in PLAN]
+    assert json.loads(fanin(*there, "m", *THERE).out)["limits"] is None
     monkeypatch.setattr(store, "entries", _gone)
     assert json.loads(fanin(*PLAN, "m", *THERE).out)["limits"] is None
 

@@ -196,6 +196,7 @@ def test_the_configuration_says_what_the_line_does_not(plan: Any) -> None:
         (["Is it?", "--runs", "3", "--stop", "certified:0.05"], "--runs must be 6 or more"),
         (["Is it?", "--stop", "decide"], "Did you mean decided"),
         (["Is it?", "--runs", "0"], "--runs must be"),
+        (["Is it?", "--backend", "grok"], "Did you mean groq?"),
         (["Is it?", "--output-tokens", "0"], "--output-tokens must be"),
         (["Is it?", "--seconds-per-call", "soon"], "no time above 0"),
         (["Is it?", "-j", "0"], "--concurrency must be"),

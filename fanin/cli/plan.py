@@ -95,12 +95,14 @@ def _plan(options: dict[str, Any]) -> None:
 
 def _chosen(options: dict[str, Any]) -> tuple[str | None, str | None, tuple[str, ...]]:
     """The backend, the address and the models, as far as they are named or configured; no key is needed."""
+    from fanin.connecting import check_known
     from fanin.settings import backend_settings, read_settings
 
     settings = read_settings()
     named = options["backend"] or os.environ.get("FANIN_BACKEND") or settings.values.get("backend")
     if named is None:
         return None, options["base_url"], options["model"]
+    check_known(named)
     chosen = backend_settings(named, base_url=options["base_url"], model=options["model"], settings=settings)
     return chosen.name, chosen.base_url, chosen.models
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fanin.errors import FaninError
 from fanin.policy.planning import Told
 
 
@@ -27,7 +28,10 @@ def told_limits(backend: str | None, base_url: str | None, models: Sequence[str]
         return ()
     if not entries:
         return ()
-    address = open_backend(backend, base_url=base_url, replaying=True).base_url
+    try:
+        address = open_backend(backend, base_url=base_url, replaying=True).base_url
+    except FaninError:  # one that is not installed can be planned for
+        return ()
     return tuple(
         Told(limit["counts"], limit["burst"], limit["per_s"])
         for each in entries
