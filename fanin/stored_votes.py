@@ -117,16 +117,26 @@ def stored_from(
 
 
 def lines_of(path: str) -> Iterator[tuple[int, str]]:
-    """(number from 1, line) of a file, plain or gzipped, blank ones left out. Raises FaninError."""
+    """(number from 1, line) of a file, plain or gzipped, blank ones left out, read as they are asked for.
+
+    Raises FaninError, where it is damaged after the lines before that.
+    """
+    before, encoding = 0, "utf-8-sig"
     try:
-        raw = Path(path).read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+        with Path(path).open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            lines: Iterable[bytes] = gzip.GzipFile(fileobj=file) if packed else file
+            for number, raw in enumerate(lines, 1):
+                line = raw.removesuffix(b"\n").decode(encoding)
+                before, encoding = before + len(raw), "utf-8"
+                if line.strip():
+                    yield number, line
     except UnicodeDecodeError as error:
-        raise FaninError(f"{path}: it is not UTF-8 text (byte {error.start})") from None
+        raise FaninError(f"{path}: it is not UTF-8 text (byte {before + error.start})") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FaninError(f"{path}: it cannot be read: {why}") from None
-    yield from ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
 def _question(line: str, answer: str | None, number: int) -> StoredQuestion:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from fanin.cli.runs import leaving
 
 if TYPE_CHECKING:
     from fanin.keeping.comparing import Differences
+    from fanin.keeping.pairing import Reading
     from fanin.keeping.record import Record
 
 
@@ -39,12 +41,13 @@ def command(run: str, other: str, as_json: bool) -> int:
       fanin diff monday.jsonl.journal tuesday.jsonl.journal
       fanin diff monday.jsonl.journal#17 tuesday.jsonl.journal#17
     """
-    from fanin.evidence import evidence_of
+    from fanin.evidence import readings_of
 
-    first, second = tuple(evidence_of(run)), tuple(evidence_of(other))
-    if len(first) == len(second) == 1:
-        return _one(first[0], second[0], as_json=as_json)
-    return _several(first, second, run, other, as_json=as_json)
+    with readings_of(run) as first, readings_of(other) as second:
+        only = _only(first), _only(second)
+        if only[0] is not None and only[1] is not None:
+            return _one(only[0], only[1], as_json=as_json)
+        return _several(first, second, run, other, as_json=as_json)
 
 
 def _one(first: Record, second: Record, *, as_json: bool) -> int:
@@ -60,16 +63,20 @@ def _one(first: Record, second: Record, *, as_json: bool) -> int:
     return int(differ)
 
 
-def _several(
-    first: tuple[Record, ...], second: tuple[Record, ...], run: str, other: str, *, as_json: bool
-) -> int:
+def _only(read: Reading) -> Record | None:
+    """The run where there is but one."""
+    begun = tuple(islice(read(), 2))
+    return begun[0] if len(begun) == 1 else None
+
+
+def _several(first: Reading, second: Reading, run: str, other: str, *, as_json: bool) -> int:
     from fanin.cli.progress import say
-    from fanin.keeping.comparing import matched
+    from fanin.keeping.pairing import paired
     from fanin.show import clean, count, one_line
 
-    pairs = matched(first, second)
-    differ = 0
-    for one, another in pairs:
+    pairs = differ = 0
+    for one, another in paired(first, second):
+        pairs += 1
         known = one or another
         assert known is not None, "a pair has one of the two"
         name = one_line(known.id, 80)
@@ -87,7 +94,7 @@ def _several(
         else:
             continue
         differ += 1
-    say(f"{differ:,} of {count(len(pairs), 'vote')} differ" if differ else "all votes are alike")
+    say(f"{differ:,} of {count(pairs, 'vote')} differ" if differ else "all votes are alike")
     return int(differ > 0)
 
 

@@ -1,9 +1,8 @@
-"""What sets kept runs apart: what was asked, what came back, what was decided; and which belong together."""
+"""What sets kept runs apart: what was asked, what came back, what was decided."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from fanin.analysed import Analysis
@@ -21,43 +20,6 @@ _DECIDED = (
     *("outcome", "answer", "grade", "confidence", "confidence_kind", "pattern", "stopped", "votes", "runs"),
     *("success", "final_answer", "focused_answer", "problem", "iterations", "ended", "report", "missing"),
 )
-
-
-def matched(
-    first: Sequence[Record], second: Sequence[Record]
-) -> tuple[tuple[Record | None, Record | None], ...]:
-    """The runs of two files in pairs: those of `first` in their order, then what only `second` has.
-
-    A pair has the same id and content (question and context); else the same content, as where lines moved;
-    else the same id, as where a question was edited. Of several that are equal the first belong together.
-    """
-    partner: dict[int, int] = {}
-    free = dict(enumerate(second))
-    for key_of in (_id_and_content, _content, _id):
-        places: defaultdict[Any, deque[int]] = defaultdict(deque)
-        for place, record in free.items():
-            places[key_of(record)].append(place)
-        for place, record in enumerate(first):
-            if place not in partner and (same := places[key_of(record)]):
-                partner[place] = same.popleft()
-                del free[partner[place]]
-    pairs = [
-        (record, second[partner[place]] if place in partner else None) for place, record in enumerate(first)
-    ]
-    return (*pairs, *((None, record) for record in free.values()))
-
-
-def _id(record: Record) -> tuple[str | None, ...]:
-    return (record.id,)
-
-
-def _content(record: Record) -> tuple[str | None, ...]:
-    context = None if record.vote is None else record.vote.tiers[0].plan.question.context
-    return record.question, context
-
-
-def _id_and_content(record: Record) -> tuple[str | None, ...]:
-    return *_id(record), *_content(record)
 
 
 def differences(one: tuple[Record, Kept], other: tuple[Record, Kept]) -> Differences:

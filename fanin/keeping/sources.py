@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def records_of(source: str, answer: Answer | None = None, log: Log | None = None
     if path is not None and wanted is None:
         return tuple(records_in(path, answer))
     if path is not None and wanted is not None:
-        return (_one(list(records_in(path, answer)), path, wanted),)
+        return (_one(records_in(path, answer), path, wanted),)
     if os.sep in source or Path(source).suffix:
         raise RecordError(f"{source}: there is no such file")
     return ((log or Log()).find(source),)
@@ -109,15 +109,21 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def _one(records: list[Record], path: str, wanted: str) -> Record:
-    found = [record for record in records if record.id == wanted] or [
-        record for record in records if record.id.startswith(wanted)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
+def _one(records: Iterable[Record], path: str, wanted: str) -> Record:
+    """The first run of that id; else the only one whose id begins so. No more of them is held than these."""
+    ids: list[str] = []
+    begun: list[Record] = []
+    for record in records:
+        if record.id == wanted:
+            return record
+        ids.append(record.id)
+        if record.id.startswith(wanted) and len(begun) < 2:
+            begun.append(record)
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
         raise RecordError(f"{path}: more than one run in it begins with {wanted!r}")
-    near = get_close_matches(wanted, [record.id for record in records], n=1)
+    near = get_close_matches(wanted, ids, n=1)
     raise RecordError(
         f"{path}: there is no run {wanted!r} in it", mend=f"Did you mean {near[0]}?" if near else None
     )
