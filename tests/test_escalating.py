@@ -20,7 +20,7 @@ from virtual_time import LOOPS, costly, run_virtual
 import fanin
 from fanin.errors import CallError, InputError
 from fanin.policy.escalating import WHEN, When, check_tiers, check_when, escalates
-from fanin.policy.pricing import sum_usd
+from fanin.policy.pricing import cost_usd, sum_usd
 from fanin.stages.cascade import cascade
 from fanin.values import Completion, Request, Stopped, StoppedBy, Usage
 from fanin.verdict import Verdict
@@ -126,7 +126,9 @@ def test_the_last_tier_with_a_quorum_decides_and_everything_adds_up(
     assert verdict.cost_usd == sum_usd(tier.cost_usd for tier in asked)
     assert verdict.models == tuple(f"m{place}" for place in range(len(tiers)))
     assert verdict.advice.startswith(deciding.advice)
-    assert ("Nothing was saved" in verdict.advice) == (len(tiers) == planned)
+    spent, at_once = verdict.cost_usd, cost_usd(asked[0].usage, fanin.Price(1, 2))
+    dearer = spent is not None and at_once is not None and spent >= at_once
+    assert ("Nothing was saved" in verdict.advice) == (len(tiers) == planned or dearer)
 
 
 def test_it_says_which_tier_decides_and_what_was_saved() -> None:
@@ -136,6 +138,15 @@ def test_it_says_which_tier_decides_and_what_was_saved() -> None:
     assert verdict.advice.endswith(
         "Tier 1 of 2 (small) decides. Saved against asking large at once: about 5 runs (50 + 25 tokens, "
         "US$ 0.001000) of large, for 5 runs (50 + 25 tokens, US$ 0.000100) of small."
+    )
+
+
+def test_tiers_that_cost_more_than_the_last_one_save_nothing() -> None:
+    asked = [held(["a", "b"], model="small"), held(["b"] * 2, model="middle")]
+    verdict = cascade(asked, [("small",), ("middle",), ("large",)], {"large": fanin.Price(2, 2)})
+    assert verdict.advice.endswith(
+        "Nothing was saved: large at once and for the whole would have been about 2 runs (20 + 10 tokens, "
+        "US$ 0.000060) of large, and this was 4 runs (40 + 20 tokens, US$ 0.000080) of small, middle."
     )
 
 

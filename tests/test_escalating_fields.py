@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+import attrs
 import pytest
 from doubles import Reply, Scripted
 from hypothesis import given
@@ -25,8 +26,9 @@ from fanin.keeping.dissent import who_said
 from fanin.keeping.record import read_record, record_of, record_text
 from fanin.policy.escalating import When
 from fanin.recounting import recount
+from fanin.stages.cascade import cascade
 from fanin.stages.tiered_fields import merged, open_parts
-from fanin.values import Request
+from fanin.values import Request, Usage
 from fanin.verdict import Verdict
 
 KEYED = Json(INVOICE, keys={"lines": "sku"})
@@ -110,6 +112,43 @@ def test_the_next_tier_is_asked_for_the_open_fields_alone(loop: str) -> None:
     assert "Tier 2 of 2 (tier-2) was asked for /a: 1 field of 6 is from there." in verdict.advice
     assert verdict.to_dict()["fields"]["/a"]["tier"] == 2
     assert [tier.document for tier in verdict.tiers][1] == {"a": "y"}
+
+
+@pytest.mark.parametrize(
+    ("large", "gain", "whole"),
+    [
+        ({"tier-2": fanin.Price(10, 20)}, "About US$ 0.009600 were saved", "US$ 0.010000"),
+        ({"tier-2": fanin.Price(0, 0)}, "Nothing was saved", "US$ 0.000000"),
+        ({}, "What was saved is unknown", "price unknown"),
+    ],
+)
+def test_what_was_saved_goes_by_the_whole_though_less_was_asked(
+    large: dict[str, fanin.Price], gain: str, whole: str
+) -> None:
+    asked = held(Json(FLAT), [[{"a": "x", "b": 1}, {"a": "y", "b": 1}], [{"a": "y"}]]).tiers
+    told = [Usage(800, 100), Usage(40, 5)]
+    tiers = [
+        attrs.evolve(tier, usage=usage, cost_usd=cost)
+        for tier, usage, cost in zip(asked, told, (0.0001, 0.0003), strict=True)
+    ]
+    advice = cascade(tiers, [("tier-1",), ("tier-2",)], large).advice
+    assert advice.endswith(
+        f"{gain}: tier-2 at once and for the whole would have been about 2 runs (800 + 100 tokens, {whole}) "
+        "of tier-2, and this was 4 runs (840 + 105 tokens, US$ 0.000400) of tier-1, tier-2."
+    )
+
+
+def test_a_list_that_came_longer_is_no_whole() -> None:
+    lists = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "l": {"type": "array", "items": {"type": "number"}}},
+        "required": ["a", "l"],
+    }
+    first = [{"a": "x", "l": []}, {"a": "x", "l": [1]}]
+    verdict = held(Json(lists), [first, ["no document"]])
+    assert "was asked for /l: 0 fields of 2 are from there" in verdict.advice
+    verdict = held(Json(lists), [first, [{"l": [1, 2, 3]}]])
+    assert "was asked for /l: 4 fields of 5 are from there" in verdict.advice
 
 
 def test_a_field_within_is_asked_for_with_its_parents() -> None:

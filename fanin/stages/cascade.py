@@ -7,6 +7,8 @@ from itertools import accumulate
 
 import attrs
 
+from fanin.answers.json_text import pointer
+from fanin.answers.narrowing import parts_of
 from fanin.answers.protocol import Parted, is_parted
 from fanin.policy.pricing import Prices, cost_usd, price_of, sum_usd
 from fanin.show import count, endings, one_line
@@ -80,18 +82,27 @@ def _by_parts(
     remarks = []
     for number, tier in enumerate(asked[1:], 2):
         kept = sum(field.tier == number for field in polled.fields.values())
-        # Its runs may have come to nothing at all, and its document then has no field to name.
-        of = f"for {_some(tuple(tier.fields))}" if len(tier.fields) < len(polled.fields) else "for the whole"
+        parts = _asked_for(tier, asked[0])
         remarks.append(
-            f"Tier {number} of {len(tiers)} ({', '.join(tiers[number - 1])}) was asked {of}: "
+            f"Tier {number} of {len(tiers)} ({', '.join(tiers[number - 1])}) was asked for {_some(parts)}: "
             f"{count(kept, 'field')} of {len(polled.fields)} {'is' if kept == 1 else 'are'} from there."
         )
     return verdict, remarks
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED]) or 'fields that it said nothing of'}{more}"
+def _asked_for(tier: Verdict, first: Verdict) -> tuple[str, ...]:
+    """The pointers of the parts that a tier was asked for of what the first one was; the empty one is the
+    whole."""
+    if first.basis is None or tier.basis is None or not is_parted(first.basis.plan.answer):
+        return ("",)
+    return tuple(map(pointer, parts_of(first.basis.plan.answer.shape, tier.basis.plan.answer.shape)))
+
+
+def _some(pointers: Sequence[str]) -> str:
+    if "" in pointers:
+        return "the whole"
+    more = f" and {len(pointers) - _NAMED} more" if len(pointers) > _NAMED else ""
+    return f"{', '.join(pointers[:_NAMED])}{more}"
 
 
 def _remarks(asked: Sequence[Verdict], decider: int, tiers: Sequence[Sequence[str]]) -> list[str]:
@@ -117,18 +128,24 @@ def _came_to(tier: Verdict) -> str:
 def _saved(asked: Sequence[Verdict], tiers: Sequence[Sequence[str]], prices: Prices) -> str:
     """What the cascade saved, or cost, against a vote of the last tier alone.
 
-    What the last tier would have used is unknown while it is not asked: it is taken to be what the
-    first tier used, at the last tier's own price.
+    What the last tier would have used is unknown where it is not asked, or not for the whole: it is taken to
+    be what the first tier used, at the last tier's own price.
     """
-    last = ", ".join(tiers[-1])
-    first, before = asked[0], asked[:-1]
-    if len(asked) == len(tiers):
-        return f"Nothing was saved: {last} was asked as well, and the tiers before it took {_spent(before)}."
+    last, first = ", ".join(tiers[-1]), asked[0]
+    if len(asked) == len(tiers) and "" in _asked_for(asked[-1], first):
+        before = _spent(asked[:-1])
+        return f"Nothing was saved: {last} was asked as well, and the tiers before it took {before}."
     usd = cost_usd(first.usage, price_of(tiers[-1][0], prices))
-    return (
-        f"Saved against asking {last} at once: about {_amount(_runs([first]), first.usage, usd)} of {last}, "
-        f"for {_spent(asked)} of {', '.join(model for tier in asked for model in tier.models)}."
-    )
+    at_once = f"about {_amount(_runs([first]), first.usage, usd)} of {last}"
+    spent = f"{_spent(asked)} of {', '.join(model for tier in asked for model in tier.models)}"
+    spent_usd = sum_usd([tier.cost_usd for tier in asked])
+    dearer = usd is not None and spent_usd is not None and spent_usd >= usd
+    if len(asked) < len(tiers) and not dearer:
+        return f"Saved against asking {last} at once: {at_once}, for {spent}."
+    gain = "Nothing was saved" if dearer else "What was saved is unknown"
+    if usd is not None and spent_usd is not None and not dearer:
+        gain = f"About US$ {usd - spent_usd:.6f} were saved"
+    return f"{gain}: {last} at once and for the whole would have been {at_once}, and this was {spent}."
 
 
 def _spent(asked: Sequence[Verdict]) -> str:
