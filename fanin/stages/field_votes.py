@@ -83,6 +83,8 @@ def poll(choices: Sequence[str], whole: Tally, answer: Parted) -> Polled:
     if not documents:
         return Polled(None, {}, None, {})
     document = polling.vote(answer.shape, (), documents, 0, may_lack=False, required=True)
+    if not polling.entries:  # an object that holds nothing in any run
+        document = polling.held("value", (), Counter({"{}": len(documents)}), 0, documents, required=True)
     document = polling.made_valid(None if document is UNDECIDED else document, answer)
     return _polled(document, polling.entries)
 
@@ -143,7 +145,8 @@ class _Polling:
         lacking = [
             _ABSENT if sight is ABSENT else "null" for sight in sights if sight is ABSENT or sight is None
         ]
-        if may_lack or node.nullable:
+        # Where nothing inside is required, nothing inside would tell that it is no object at all.
+        if may_lack or node.nullable or (at and not any(member.required for member in node.members)):
             votes = Counter([*lacking, *([_PRESENT] * len(there))])
             winner = self.held("presence", at, votes, others, sights, required=required)
             if winner != _PRESENT:
