@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -186,6 +187,23 @@ def deep(levels: int) -> dict[str, Any]:
     return schema
 
 
+def within(part: dict[str, Any]) -> dict[str, Any]:
+    """A schema with a field that refers to that part."""
+    return {"type": "object", "properties": {"a": {"$ref": "#/$defs/p"}}, "$defs": {"p": part}}
+
+
+def needing(part: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {"n": part}, "required": ["n"]}
+
+
+def chained(links: int, times: int) -> dict[str, Any]:
+    """A schema with a field whose reference leads to another, so often, and on."""
+    parts: dict[str, Any] = {
+        str(place): {"allOf": [{"$ref": f"#/$defs/{place + 1}"}] * times} for place in range(links)
+    }
+    return {**within({}), "properties": {"a": {"$ref": "#/$defs/0"}}, "$defs": {**parts, str(links): TEXT}}
+
+
 @pytest.mark.parametrize(
     ("schema", "problem"),
     [
@@ -197,13 +215,56 @@ def deep(levels: int) -> dict[str, Any]:
         ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "without references in a circle"),
         ({"properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "one that a document can fulfil"),
         ({"properties": {f"f{i}": TEXT for i in range(10_000)}}, "of at most 2,000 fields"),
+        (within({"oneOf": [{"$ref": "#/$defs/p"}, TEXT]}), "without references in a circle"),
+        (within({"if": {"$ref": "#/$defs/p"}, "then": TEXT}), "without references in a circle"),
+        (
+            within({"dependentSchemas": {"x": {"not": {"$ref": "#/$defs/p"}}}}),
+            "without references in a circle",
+        ),
+        (within({"$dynamicRef": "#/$defs/p"}), "without references in a circle"),
+        (within({"type": "array", "items": {"$ref": "#/$defs/p"}, "minItems": 1}), "a document can fulfil"),
+        (within({"type": "array", "prefixItems": [{"$ref": "#/$defs/p"}], "minItems": 1}), "can fulfil"),
+        (within(needing({"oneOf": [{"$ref": "#/$defs/p"}]})), "one that a document can fulfil"),
+        (within(needing({"allOf": [{}, {"$ref": "#/$defs/p"}]})), "one that a document can fulfil"),
+        (within(needing({"anyOf": [{"$ref": "#/$defs/p"}, needing({"$ref": "#/$defs/p"})]})), "can fulfil"),
+        (chained(70, 1), "with at most 64 references in a row"),
+        (chained(30, 2), "with at most 10,000 subschemas for one value"),
+        (within({"$id": "https://example.org/a", "$ref": "#/$defs/p"}), "without an $id within it"),
+        ({"$schema": "http://json-schema.org/draft-04/schema#", "not": {"id": "a"}}, "without an id within"),
+        ({"$schema": 5}, "a valid JSON Schema, not 'with the $schema 5'"),
+        ({"properties": [1]}, "a valid JSON Schema, not 'properties: [1]'"),
+        ({"properties": {"a": {"anyOf": 5}}}, "not 'anyOf: 5'\nIt is wrong at properties/a/anyOf"),
+        (
+            {"properties": {"a": {"required": "b"}}},
+            "not \"required: 'b'\"\nIt is wrong at properties/a/required",
+        ),
+        ({"properties": {"a": {"$ref": 5}}}, "whole in itself, not 5"),
+        ({"$ref": "#/$defs/a%20b", "$defs": {"a b": {}, "a%20b": {}}}, "written without %"),
+        ({"$ref": "#/x", "x": {"$ref": "#/y"}, "y": {"not": {"$ref": "http://[::1]/"}}}, "whole in itself"),
         (deep(40), "nested at most 32 levels deep"),
         ({"properties": {"a": 5}}, "made of objects, true and false"),
     ],
 )
 def test_schemas_that_cannot_be_used(schema: Any, problem: str) -> None:
-    with pytest.raises(InputError, match=problem.replace("$", r"\$")):
+    with pytest.raises(InputError, match=re.escape(problem)):
         read_shape(schema)
+
+
+def test_what_only_looks_like_a_reference_leads_nowhere() -> None:
+    told = {"$ref": "https://example.org/a.json", "$id": "https://example.org/b.json"}
+    schema = {"properties": {"$ref": TEXT, "$id": TEXT, "a": {"enum": [told]}, "b": {"default": told}}}
+    assert isinstance(read_shape(schema), Object)
+
+
+def test_many_references_to_one_place_are_no_circle() -> None:
+    schema = chained(9, 2)
+    assert read_shape(schema) == Object((Member("a", Leaf("text"), False),), Leaf("any"))
+
+
+def test_which_fields_are_there_together_is_no_union() -> None:
+    schema = {"type": "object", "properties": {"a": TEXT, "b": TEXT}, "additionalProperties": False}
+    either = {**schema, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
+    assert read_shape(either) == read_shape(schema)
 
 
 def test_as_many_fields_as_are_allowed() -> None:

@@ -249,13 +249,39 @@ def test_only_what_is_invalid_is_spoiled_and_named() -> None:
     assert answer.problems({"p": None, "l": [1]}) == []
 
 
+def test_what_cannot_be_checked_is_spoiled() -> None:
+    answer = Json({"properties": {"a": {"type": "integer", "multipleOf": 0.5}}})
+    [(path, reason)] = answer.problems({"a": 10**400})
+    assert (path, reason.startswith("it is beyond what can be checked")) == ((), True)
+
+
+def test_an_object_that_needs_nothing_is_voted_on_itself() -> None:
+    loose = {"type": "object", "properties": {"n": {"type": "string"}}}
+    schema = {"type": "object", "properties": {"x": loose, "y": {"const": 1}}, "required": ["x", "y"]}
+    verdict = voted([{"x": 5, "y": 1}, {"x": 7, "y": 1}, {"x": {"n": "k"}, "y": 1}], answer=Json(schema))
+    assert (verdict.answer, verdict.document) == (None, {"x": None, "y": 1})
+    field = verdict.fields["/x"]
+    assert (field.what, field.outcome, field.votes) == ("presence", "no_quorum", {"present": 1})
+    assert field.reason is not None
+    assert "5 is not of type 'object'" in field.reason
+    verdict = voted([{"x": {}, "y": 1}] * 3, answer=Json(schema))
+    assert (verdict.document, verdict.grade) == ({"x": {}, "y": 1}, "high")
+
+
+@pytest.mark.parametrize("more", [{}, {"additionalProperties": {"type": "number"}}])
+def test_an_object_that_holds_nothing_is_a_document(more: dict[str, Any]) -> None:
+    verdict = voted([{}, {}, {}], answer=Json({"type": "object", "properties": {}, **more}))
+    assert (verdict.answer, verdict.document, verdict.grade) == ("{}", {}, "high")
+    assert verdict.fields[""].votes == {"{}": 3}
+
+
 @pytest.mark.parametrize(
     ("schema", "problem"),
     [
         (5, "schema must be a JSON Schema, the path of one, or a pydantic model"),
         ({"type": "objekt"}, "a valid JSON Schema"),
         ({"properties": {"a": {"$ref": "http://127.0.0.1:9/x"}}}, "whole in itself"),
-        ({"anyOf": [{"$ref": "#"}]}, "one whose references come to an end"),
+        ({"anyOf": [{"$ref": "#"}]}, "without references in a circle"),
         ({"enum": [{1, 2}]}, "made of what JSON has"),
         ({"minimum": float("inf")}, "JSON that can be used"),
     ],

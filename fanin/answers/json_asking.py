@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fanin.answers.json_schema import target
 from fanin.answers.json_shape import Array, Leaf, Node, Object
 
 _NOT_TAKEN = frozenset(
@@ -31,7 +32,7 @@ def _is_closed(schema: Any, root: Mapping[str, Any], trail: tuple[str, ...]) -> 
         return False
     if "$ref" in schema:
         reference = schema["$ref"]
-        return reference not in trail and _is_closed(target_of(root, reference), root, (*trail, reference))
+        return reference not in trail and _is_closed(target(root, reference), root, (*trail, reference))
     if not any(word in schema for word in _SAYS_WHAT):
         return False
     if schema.get("type") == "object" and (
@@ -67,7 +68,7 @@ def _moved(part: Any) -> Any:
 def _asked(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
         beside = {name: value for name, value in schema.items() if name != "$ref"}
-        return _asked({**target_of(root, schema["$ref"]), **beside}, root)
+        return _asked({**target(root, schema["$ref"]), **beside}, root)
     found = {name: value for name, value in schema.items() if name not in ("$defs", "definitions", "$schema")}
     if "properties" in schema:
         required = schema.get("required", ())
@@ -91,15 +92,6 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     if "anyOf" in schema:
         return {**schema, "anyOf": [*(part for part in schema["anyOf"] if part != _NULL), _NULL]}
     return {"anyOf": [schema, _NULL]}
-
-
-def target_of(root: Mapping[str, Any], reference: str) -> Any:
-    """What a reference within a schema leads to; of one that `read_shape` took, so it leads somewhere."""
-    found: Any = root
-    for step in reference[1:].split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        found = found[int(name)] if isinstance(found, list) else found[name]
-    return found
 
 
 def without_nulls(shape: Node, value: Any) -> Any:

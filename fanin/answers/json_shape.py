@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from fanin.answers.json_schema import check_parts, target
 from fanin.answers.json_text import canonical_json
 from fanin.errors import InputError
 
@@ -77,6 +78,9 @@ class Array:
 Node: TypeAlias = Leaf | Object | Array
 
 _ANY = Leaf("any")
+_SAYS_WHAT = frozenset(
+    "additionalProperties anyOf const enum items oneOf prefixItems properties type".split()
+)
 _SCALARS: dict[str, Leaf] = {
     "boolean": Leaf("choice", ("true", "false")),
     "integer": Leaf("number"),
@@ -97,10 +101,9 @@ def read_shape(schema: Any, keys: Mapping[str, str] | None = None) -> Node:
     if not isinstance(schema, Mapping):
         raise InputError("schema", "a JSON Schema, which is an object", schema)
     wanted = {f"/{path.strip('/')}".removesuffix("/"): key for path, key in (keys or {}).items()}
+    check_parts(schema)
     reading = _Reading(schema, wanted)
-    for reference in _references(schema):
-        reading.target(reference)
-    shape = reading.node(schema, (), (), 0)
+    shape = reading.node(schema, (), ())
     for path in wanted.keys() - reading.met:
         known = ", ".join(sorted(place.removeprefix("/") for place in reading.lists)) or "none"
         raise InputError("key", f"the path of a list of the schema (there are: {known})", path[1:])
@@ -117,30 +120,18 @@ class _Reading:
     met: set[str] = attrs.field(factory=set)
     lists: set[str] = attrs.field(factory=set)
 
-    def node(self, schema: Any, at: tuple[str, ...], inside: tuple[str, ...], forced: int) -> Node:
-        """What a subschema describes.
-
-        `inside`: the references that lead here, of which the last `forced` came in a row over required
-        properties, so that every document has to hold them again.
-        """
+    def node(self, schema: Any, at: tuple[str, ...], inside: tuple[str, ...]) -> Node:
+        """What a subschema describes; `inside`: the references that lead here."""
         self.fields += 1
         if self.fields > MAX_FIELDS:
             raise InputError("schema", f"of at most {MAX_FIELDS:,} fields", f"{self.fields:,} or more")
         if len(at) > MAX_NESTING:
             raise InputError("schema", f"nested at most {MAX_NESTING} levels deep", "/".join(at))
         flat, entered = self.flat(schema, inside)
-        again = [name for name in entered if name in inside]
-        if again:
-            if set(again) & set(inside[len(inside) - forced :]):
-                raise InputError("schema", "one that a document can fulfil", again[0], mend=_ENDLESS)
+        if set(entered) & set(inside):
             return _ANY
-        inside = (*inside, *entered)
-        forced += len(entered)
-        nullable, flat, more = self.without_null(flat, inside)
-        if more:
-            forced = 0
-            inside = (*inside, *more)
-        return self.typed(flat, nullable, at, inside, 0 if nullable else forced)
+        nullable, flat, more = self.without_null(flat, (*inside, *entered))
+        return self.typed(flat, nullable, at, (*inside, *entered, *more))
 
     def typed(
         self,
@@ -148,14 +139,13 @@ class _Reading:
         nullable: bool,
         at: tuple[str, ...],
         inside: tuple[str, ...],
-        forced: int,
     ) -> Node:
         if "const" in flat or "enum" in flat:
             values = [flat["const"]] if "const" in flat else flat["enum"]
             return Leaf("choice", tuple(dict.fromkeys(map(canonical_json, values))), nullable)
         kind = _type(flat)
         if kind == "object" and ("properties" in flat or isinstance(flat.get("additionalProperties"), dict)):
-            return self.object(flat, nullable, at, inside, forced)
+            return self.object(flat, nullable, at, inside)
         if kind == "array":
             return self.array(flat, nullable, at, inside)
         if kind == "string" and flat.get("format") == "date":
@@ -169,13 +159,12 @@ class _Reading:
         nullable: bool,
         at: tuple[str, ...],
         inside: tuple[str, ...],
-        forced: int,
     ) -> Object:
         required = set(flat.get("required", ()))
         members = tuple(
             Member(
                 name,
-                self.node(schema, (*at, name), inside, forced if name in required else 0),
+                self.node(schema, (*at, name), inside),
                 name in required,
             )
             for name, schema in flat.get("properties", {}).items()
@@ -183,7 +172,7 @@ class _Reading:
         rest = flat.get("additionalProperties", True)
         if rest is False:
             return Object(members, None, nullable)
-        return Object(members, self.node(rest, (*at, "*"), inside, 0), nullable)
+        return Object(members, self.node(rest, (*at, "*"), inside), nullable)
 
     def array(
         self, flat: Mapping[str, Any], nullable: bool, at: tuple[str, ...], inside: tuple[str, ...]
@@ -191,9 +180,9 @@ class _Reading:
         items, first_items = flat.get("items", True), flat.get("prefixItems", ())
         if isinstance(items, list):  # as drafts before 2020-12 write it
             items, first_items = flat.get("additionalItems", True), items
-        item = self.node(items, (*at, "*"), inside, 0)
+        item = self.node(items, (*at, "*"), inside)
         first = tuple(
-            self.node(schema, (*at, str(place)), inside, 0) for place, schema in enumerate(first_items)
+            self.node(schema, (*at, str(place)), inside) for place, schema in enumerate(first_items)
         )
         path = "".join(f"/{step}" for step in at)
         self.lists.add(path)
@@ -214,7 +203,7 @@ class _Reading:
             raise InputError("schema", "made of objects, true and false", schema)
         found: dict[str, Any] = {}
         entered: dict[str, None] = {}
-        for part in self.parts(schema, entered, inside, ()):
+        for part in self.parts(schema, entered, inside):
             properties = {**found.get("properties", {}), **part.get("properties", {})}
             required = [*found.get("required", ()), *part.get("required", ())]
             found |= part
@@ -224,45 +213,21 @@ class _Reading:
         return found, tuple(entered)
 
     def parts(
-        self, schema: Any, entered: dict[str, None], inside: tuple[str, ...], trail: tuple[str, ...]
+        self, schema: Any, entered: dict[str, None], inside: tuple[str, ...]
     ) -> Iterator[Mapping[str, Any]]:
-        """What the subschema is made of, what it refers to first; `trail`: the references that led here."""
+        """What the subschema is made of, what it refers to first."""
         if not isinstance(schema, Mapping):
             return
         reference = schema.get("$ref")
         if reference is not None:
-            if reference in trail:
-                raise InputError("schema", "without references in a circle", reference)
-            target = self.target(reference)
+            found = target(self.root, reference)
             entered[reference] = None
             # Where it leads back to what is being read, nobody looks at what stands there.
             if reference not in inside:
-                yield from self.parts(target, entered, inside, (*trail, reference))
+                yield from self.parts(found, entered, inside)
         for part in schema.get("allOf", ()):
-            yield from self.parts(part, entered, inside, trail)
+            yield from self.parts(part, entered, inside)
         yield {name: value for name, value in schema.items() if name not in ("$ref", "allOf")}
-
-    def target(self, reference: Any) -> Any:
-        """What a reference leads to. Raises InputError for one out of this schema, or to nothing."""
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            raise InputError(
-                "schema",
-                "whole in itself",
-                reference,
-                mend="A $ref to another document is not followed: put what it refers to under $defs.",
-            )
-        found: Any = self.root
-        for step in reference[1:].split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, Mapping) and name in found:
-                found = found[name]
-            elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-                found = found[int(name)]
-            else:
-                raise InputError("schema", "one whose references lead somewhere", reference)
-        if reference != "#" and not reference.startswith("#/"):
-            raise InputError("schema", "one whose references are JSON Pointers", reference)
-        return found
 
     def without_null(
         self, flat: dict[str, Any], inside: tuple[str, ...]
@@ -272,6 +237,8 @@ class _Reading:
             if union not in flat:
                 continue
             branches = [self.flat(branch, inside) for branch in flat[union]]
+            if not any(_SAYS_WHAT & branch.keys() for branch, _ in branches):
+                continue  # only what of the fields may be there together, which is the validator's
             others = [branch for branch in branches if _type(branch[0]) != "null"]
             if len(others) != 1 or set(others[0][1]) & set(inside):
                 return False, {}, ()
@@ -279,9 +246,6 @@ class _Reading:
             more = {**beside, **others[0][0]}
             return len(others) < len(branches) or _null_in(more), more, others[0][1]
         return _null_in(flat), flat, ()
-
-
-_ENDLESS = "It requires itself within itself, so that no document could ever end."
 
 
 def _null_in(flat: Mapping[str, Any]) -> bool:
@@ -301,19 +265,6 @@ def _type(flat: Mapping[str, Any]) -> Any:
     if kinds is None and ("items" in flat or "prefixItems" in flat):
         return "array"
     return kinds
-
-
-def _references(schema: Any) -> Iterator[str]:
-    """Every reference, also where no field is described."""
-    if isinstance(schema, Mapping):
-        for name, value in schema.items():
-            if name in ("$ref", "$dynamicRef", "$recursiveRef") and isinstance(value, str):
-                yield value
-            else:
-                yield from _references(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _references(value)
 
 
 def is_fixed(node: Node) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fanin.answers.json_asking import target_of
+from fanin.answers.json_schema import target
 from fanin.answers.json_shape import Node, Object
 from fanin.answers.json_text import Path
 
@@ -74,7 +74,7 @@ def _object_of(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any] | None
         reference = schema.get("$ref")
         if reference is not None and reference not in seen and "properties" not in schema:
             seen.add(reference)
-            schema = target_of(root, reference)
+            schema = target(root, reference)
         elif len(branches) == 1 and "properties" not in schema:
             schema = branches[0]
         else:
@@ -91,7 +91,7 @@ def _definitions(found: Any, root: Mapping[str, Any]) -> dict[str, Any] | None:
         if kind not in _DEFINITIONS or "/" in name or "~" in name:
             return None
         if name not in used.setdefault(kind, {}):
-            used[kind][name] = target_of(root, f"#/{kind}/{name}")
+            used[kind][name] = target(root, f"#/{kind}/{name}")
             left += _references(used[kind][name])
     return {kind: dict(sorted(names.items())) for kind, names in used.items()}
 
