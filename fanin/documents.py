@@ -177,7 +177,21 @@ def _of_model(model: type[Any]) -> tuple[Mapping[str, Any], Callable[[], Check]]
             return [_located_by_model(document, one) for one in error.errors(include_url=False)]
         return ()
 
-    return model.model_json_schema(), lambda: check
+    return model.model_json_schema(schema_generator=_decimals_as_numbers()), lambda: check
+
+
+@lru_cache(maxsize=1)
+def _decimals_as_numbers() -> type[Any]:
+    """Asks for a Decimal as a number, of which pydantic takes texts too: 12.5 and "12.50" would be two votes."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Generating(GenerateJsonSchema):
+        def decimal_schema(self, schema: Any) -> dict[str, Any]:
+            found = super().decimal_schema(schema)
+            branches = found.get("anyOf", ())
+            return next((branch for branch in branches if branch.get("type") == "number"), found)
+
+    return Generating
 
 
 def _located_by_model(document: Any, error: Mapping[str, Any]) -> tuple[Path, str]:

@@ -6,6 +6,7 @@ import datetime
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -221,6 +222,23 @@ def test_a_pydantic_model_is_a_schema_and_its_own_validator() -> None:
     assert without.fields["/price"].confidence == 0.0
     with pytest.raises(InputError, match="a pydantic model"):
         Json(int)  # type: ignore[arg-type]
+
+
+class Priced(BaseModel):
+    """What has a price of its own exactness."""
+
+    price: Decimal
+    off: Decimal | None = None
+
+
+def test_a_decimal_is_a_number_however_it_is_written() -> None:
+    answer = Json(Priced, rel_tol=0.01)
+    assert json.loads(answer.schema_text)["properties"]["price"]["type"] == "number"
+    said = [{"price": "12.50", "off": None}, {"price": 12.5, "off": "1"}, {"price": "12.5", "off": 1.001}]
+    verdict = voted(said, answer=answer)
+    assert verdict.fields["/price"].grade == "high"
+    assert verdict.fields["/off"].confidence == pytest.approx(2 / 3)
+    assert Priced.model_validate_json(verdict.answer or "", strict=True).price == Decimal("12.5")
 
 
 def test_only_what_is_invalid_is_spoiled_and_named() -> None:

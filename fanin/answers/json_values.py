@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -11,6 +12,9 @@ from fanin.answers.json_shape import Leaf
 from fanin.answers.json_text import read_canonical
 from fanin.answers.normal import MAX_ANSWER, normalise
 from fanin.answers.number import Number, canonical
+
+_NUMERAL = re.compile(r'"(-?[0-9]{1,100}(?:\.[0-9]{1,100})?)"')
+"""A number as a text, which a pydantic model takes for a Decimal."""
 
 
 def counted_as(leaf: Leaf, written: Sequence[str], tolerance: Number) -> Mapping[str, str]:
@@ -36,11 +40,13 @@ def counted_as(leaf: Leaf, written: Sequence[str], tolerance: Number) -> Mapping
 
 def form_of(leaf: Leaf, written: str) -> str:
     """What equal values, as canonical JSON, have in common, tolerances of numbers apart."""
-    return _form(written, leaf.kind in ("choice", "date"))
+    return _form(written, leaf.kind in ("choice", "date"), leaf.kind == "number")
 
 
 @lru_cache(maxsize=4096)
-def _form(written: str, exact: bool) -> str:
+def _form(written: str, exact: bool, number: bool) -> str:
+    if number and (numeral := _NUMERAL.fullmatch(written)):
+        return f"#{canonical(Fraction(numeral[1]))}"
     if written[0] == '"' and not exact:
         text = read_canonical(written)
         return '"' + (normalise(text) if len(text) <= MAX_ANSWER else " ".join(text.split()))
