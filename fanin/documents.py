@@ -182,7 +182,7 @@ def _of_model(model: type[Any]) -> tuple[Mapping[str, Any], Callable[[], Check]]
 
 @lru_cache(maxsize=1)
 def _decimals_as_numbers() -> type[Any]:
-    """Asks for a Decimal as a number, of which pydantic takes texts too: 12.5 and "12.50" would be two votes."""
+    """Asks for a Decimal as a number; pydantic's own schema takes any text as well."""
     from pydantic.json_schema import GenerateJsonSchema
 
     class Generating(GenerateJsonSchema):

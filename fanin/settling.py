@@ -301,6 +301,8 @@ def _embedding(text: Text, embed: Embed | str | os.PathLike[str] | None) -> Embe
             mend="Give a function from texts to vectors, or a folder with a Model2Vec model.",
         )
     if not callable(embed):
+        if not isinstance(embed, str | os.PathLike):
+            raise InputError("embed", "a function from texts to vectors, or a folder", embed)
         from fanin.embedding import encoder
 
         embed = encoder(embed)

@@ -387,6 +387,10 @@ def test_one_answer_is_not_picked_from() -> None:
         ({"answer": Text(), "embed": vectors_of}, "embed must be left out"),
         ({"answer": Text("embedding")}, "embed must be given"),
         ({"answer": Text("embedding"), "embed": lambda texts: []}, "embed must be one vector a text"),
+        (
+            {"answer": Text("embedding"), "embed": 5},
+            "embed must be a function from texts to vectors, or a folder",
+        ),
         ({"answer": Text("embedding"), "embed": "nowhere"}, "embed must be a folder that holds a Model2Vec"),
         ({"answer": Text(select="judge"), "stop": "ahead:2"}, "stop must be all"),
         ({"answer": Text(select="judge"), "structured": True}, "structured must be left out"),
