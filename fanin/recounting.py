@@ -134,10 +134,13 @@ def _tier(tier: KeptTier, change: Change, prices: Prices, where: str, weights: W
     plan, runs = _planned(tier, change, where)
     outcomes: list[Outcome] = sorted([*tier.samples, *tier.failures], key=lambda outcome: outcome.index)
     stopped, remarks, cancelled = tier.stopped, list(tier.remarks), tier.cancelled
+    events = tier.events
     if change.stop is not None:
         asked = len(outcomes)
         outcomes, stopped, remarks = _ended(plan, runs, outcomes, tier.stopped, change.stop, weights)
-        cancelled = cancelled if len(outcomes) == asked else 0
+        if len(outcomes) < asked:
+            there, cancelled = {outcome.index for outcome in outcomes}, 0
+            events = tuple(event for event in events if event.index in there)
     try:
         gathered = gather(outcomes, plan.runs, cancelled)
     except ValueError as problem:
@@ -149,7 +152,7 @@ def _tier(tier: KeptTier, change: Change, prices: Prices, where: str, weights: W
         stopped=stopped,
         backend=tier.backend,
         price=prices,
-        events=tier.events,
+        events=events,
         remarks=remarks,
     )
     verdict = attrs.evolve(verdict, models=tier.models)
