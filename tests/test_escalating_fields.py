@@ -22,7 +22,7 @@ from fanin.answers.json_text import Path, pointer
 from fanin.answers.narrowing import narrowed_schema, parts_of, stands_in_required
 from fanin.answers.protocol import Answer
 from fanin.backend import Capabilities
-from fanin.keeping.dissent import who_said
+from fanin.keeping.dissent import fields_still_open, thoughts, who_said
 from fanin.keeping.record import read_record, record_of, record_text
 from fanin.policy.escalating import When
 from fanin.recounting import recount
@@ -344,8 +344,40 @@ def test_who_said_what_of_a_field_adds_up_to_its_votes(small: list[Any], large: 
     for place, field in verdict.fields.items():
         said = who_said(verdict, place)
         assert said == {} or {choice: len(casts) for choice, casts in said.items()} == field.votes
-        known = place.count("/") == 1 and place not in ("/lines", "/tags", "/buyer") and field.votes
+        known = place.count("/") == 1 and field.votes
         assert bool(said) is bool(known) or place == "/buyer/name"
+
+
+def test_who_could_have_changed_what_goes_by_field_and_tier() -> None:
+    first = [*({"a": name, "b": 1} for name in "xyx"), {"a": "y", "b": "one"}, "nothing"]
+    verdict = held(Json(FLAT), [first, [{"a": "y"}, {"a": "y"}, {"a": "x"}, {"a": "y"}, {"a": "z"}]])
+    assert verdict.document == {"a": "y", "b": 1}
+    assert fields_still_open(verdict) == (
+        "Of tier 1: 1 run cast no vote (1 spoiled). Some say nothing valid for /a, /b. "
+        "They could have changed no field."
+    )
+    close = [{"a": "x", "b": number} for number in (1, 2, 1, "one")]
+    assert fields_still_open(held(Json(FLAT), [close])) == (
+        "Some say nothing valid for /b. Had all of them said one thing, they could have changed /b."
+    )
+    assert fields_still_open(held(Json(FLAT), [first[:2], [{"a": "y"}] * 2])) == (
+        "Every run that counts cast a vote, so nothing was left open."
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ("It is so.\n```json\n{}\n```", "It is so."),
+        ("It is so.\n```json\n{}\n```\nNot?\n````\n[1]\n````\n", "It is so.\n```json\n{}\n```\nNot?"),
+        ('{"reasoning": " It is so. ", "answer": {}}', "It is so."),
+        ('{"answer": {}}', ""),
+        ("```json\n{}\n```", ""),
+        ("It is so.", "It is so."),
+    ],
+)
+def test_what_a_reply_says_beside_its_document(reply: str, told: str) -> None:
+    assert thoughts(reply) == told
 
 
 def leaves(schema: Mapping[str, Any], at: Path = ()) -> list[Path]:

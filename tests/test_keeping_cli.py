@@ -424,15 +424,21 @@ def test_a_report_on_dissent_goes_field_by_field(run: Command) -> None:
     Path("schema.json").write_text(
         '{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer"}},"required":["a","b"]}'
     )
-    documents = [{"a": "x", "b": 1}, {"a": "x", "b": 2}, {"a": "x", "b": 1}, "nothing"]
-    model = ",".join(map(json.dumps, documents))
-    run("vote", "What is it?", "--schema", "schema.json", "--backend", "fake", "-m", model, "--runs", "4")
+    documents = [{"a": "x", "b": 1}, {"a": "x", "b": 2}, {"a": "x", "b": 1}]
+    replies = [json.dumps(document) for document in documents]
+    replies[1] = f"It is two.\\n```json\\n{replies[1]}\\n```"
+    model = ",".join([*replies, "nothing"])
+    words = ("--schema", "schema.json", "--backend", "fake", "-m", model, "--runs", "4")
+    voted = run("vote", "What is it?", *words)
     lines = run("show", "last", "--dissent").out.replace(model, "MODEL").splitlines()
     assert lines[2:] == [
         "/b: 1 (2 votes), 2 (1 vote)",
         "  2: run 1 (MODEL, temperature 0.7)",
+        "    It is two.",
         "1 run cast no vote (1 spoiled). Had all of them said one thing, they could have changed /b.",
     ]
+    first = id_of(voted)
+    assert "field /b: 1: 2, 2: 1; low\n" in run("show", "last").out
     run(
         "vote",
         "What?",
@@ -449,6 +455,12 @@ def test_a_report_on_dissent_goes_field_by_field(run: Command) -> None:
         "Nobody dissents on any field.",
         "Every run that counts cast a vote, so nothing was left open.",
     ]
+    lines = run("diff", first, "last").out.splitlines()
+    assert "came back: run 1: choice b 2 -> 1; text" in "".join(lines).replace(model, "")
+    assert (
+        'decided: field /b: grade "low" -> "high"; confidence 0.5 -> 1.0; votes 1 2 -> 3; 2 1 -> null'
+        in lines
+    )
 
 
 def test_several_votes_end_with_1_where_one_gave_nothing(run: Command) -> None:

@@ -72,6 +72,7 @@ def _whole(record: Record, kept: Kept, *, verbose: bool) -> Iterator[str]:
             yield from _asked(tier, verbose=verbose)
             yield from _came(came, verbose=verbose)
             yield from _events(tier.events, verbose=verbose)
+        yield from _fields(kept)
         yield f"answer: {'none' if kept.answer is None else one_line(kept.answer, 2000)}"
         yield headline(kept)
         yield kept.advice
@@ -104,6 +105,15 @@ def _came(verdict: Verdict, *, verbose: bool) -> Iterator[str]:
         yield cast.text.strip() if verbose else f"    {one_line(cast.text, 160)}"
     for lost in verdict.failures:
         yield f"run {lost.index}: failed ({lost.kind}): {one_line(lost.message, 300)}"
+
+
+def _fields(verdict: Verdict) -> Iterator[str]:
+    for place, field in verdict.fields.items():
+        votes = ", ".join(f"{one_line(choice, 60)}: {cast}" for choice, cast in field.votes.items())
+        came = field.grade if field.reason is None else field.reason
+        tier = f"; tier {field.tier}" if field.tier is not None and verdict.tiers else ""
+        what = "" if field.what == "value" else f" ({field.what})"
+        yield f"field {place or '(the whole)'}{what}: {votes or 'no vote'}; {came}{tier}"
 
 
 def _events(events: tuple[Event, ...], *, verbose: bool) -> Iterator[str]:
@@ -169,7 +179,7 @@ def _minority(record: Record, kept: Kept) -> Iterator[str]:
 
 def _minority_by_fields(verdict: Verdict) -> Iterator[str]:
     """Every field of which two runs differ, and which of them silent runs could still have changed."""
-    from fanin.keeping.dissent import fields_still_open, who_said
+    from fanin.keeping.dissent import fields_still_open, thoughts, who_said
 
     told = False
     for place, field in verdict.fields.items():
@@ -184,6 +194,10 @@ def _minority_by_fields(verdict: Verdict) -> Iterator[str]:
         for choice, casts in who_said(verdict, place).items():
             if choice != winner:
                 yield f"  {one_line(choice, 200)}: {', '.join(map(_run, casts))}"
+                if reasons := sorted(filter(None, {thoughts(cast.text) for cast in casts}), key=len):
+                    yield f"    {one_line(reasons[0], 300)}"
     if not told:
         yield "Nobody dissents on any field."
+    if verdict.tiers:
+        yield "Each field is told by the tier that decides it; without --dissent every tier is."
     yield fields_still_open(verdict)

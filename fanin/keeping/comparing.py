@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from fanin.analysed import Analysis
+from fanin.answers.json_text import without_broken
+from fanin.answers.protocol import is_parted
 from fanin.keeping.plain import to_plain
 from fanin.keeping.record import Kept, KeptTier, KeptVote, Record
 from fanin.report import Report
@@ -42,7 +44,7 @@ def aspects(record: Record, kept: Kept) -> Aspects:
     if record.vote is not None and isinstance(kept, Verdict):
         for name, tier, verdict in _tiers(record.vote, kept):
             asked |= {f"{name}{key}": value for key, value in _asked(tier).items()}
-            came |= {f"{name}run {run}": value for run, value in _came(verdict).items()}
+            came |= {f"{name}run {run}": value for run, value in _came(tier, verdict).items()}
         asked |= _flat("prices", to_plain(record.vote.prices))
         asked |= _flat("weights", list(record.vote.weights))
     elif isinstance(kept, Report):
@@ -56,9 +58,20 @@ def aspects(record: Record, kept: Kept) -> Aspects:
     found = kept.to_dict()
     cost = {"usage": found["usage"], "cost_usd": found["cost_usd"]}
     decided = {name: found[name] for name in _DECIDED if name in found}
+    if isinstance(kept, Verdict) and kept.fields:
+        decided |= _by_fields(kept, found)
+        del decided["votes"]
     if isinstance(kept, Report):
         decided |= {"tally": found["tally"]}
     return {"asked": asked, "came back": came, "decided": decided | cost}
+
+
+def _by_fields(kept: Verdict, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer as a document, and the vote on every field."""
+    answer = None if kept.answer is None else kept.document
+    return {"answer": answer} | {
+        f"field {place or '(the whole)'}": vote for place, vote in found["fields"].items()
+    }
 
 
 def _tiers(kept: KeptVote, verdict: Verdict) -> Iterator[tuple[str, KeptTier, Verdict]]:
@@ -75,10 +88,18 @@ def _asked(tier: KeptTier) -> dict[str, Any]:
     return {**found, "backend": tier.backend, "stop rule": tier.stopped.rule}
 
 
-def _came(verdict: Verdict) -> Mapping[int, Any]:
+def _came(tier: KeptTier, verdict: Verdict) -> Mapping[int, Any]:
     """By run: what was read and the text it stands in, or why there is nothing."""
+    answer = tier.plan.answer
     found: dict[int, Any] = {
-        cast.index: {"choice": cast.choice, "spoiled": cast.spoiled, "text": cast.text}
+        cast.index: {
+            # Of a document the parts that differ are what is to be told.
+            "choice": without_broken(answer.parts(cast.choice))[0]
+            if cast.choice is not None and is_parted(answer)
+            else cast.choice,
+            "spoiled": cast.spoiled,
+            "text": cast.text,
+        }
         for cast in verdict.ballots
     }
     return found | {each.index: {"failed": each.kind, "why": each.message} for each in verdict.failures}

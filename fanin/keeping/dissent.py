@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,15 +11,20 @@ from typing import Any
 import attrs
 
 from fanin.answers.json_shape import Leaf, Node, Object
-from fanin.answers.json_text import ABSENT
+from fanin.answers.json_text import ABSENT, Broken, Path, json_block, pointer
 from fanin.answers.json_values import counted_as
-from fanin.answers.protocol import Parted
+from fanin.answers.protocol import is_parted
 from fanin.show import count, endings, one_line
 from fanin.stages.aligning import written_of
-from fanin.stages.field_votes import look
+from fanin.stages.field_votes import PRESENT, look
 from fanin.stages.grade import grade
+from fanin.stages.tiered_fields import merged
 from fanin.values import Ballot, Tally
 from fanin.verdict import Verdict
+
+_FENCE = re.compile(r"`{3,}\w*$")
+_NAMED = 10
+"""So many fields are named."""
 
 
 @attrs.frozen
@@ -88,18 +95,23 @@ def still_open(verdict: Verdict) -> str:
 def who_said(verdict: Verdict, place: str) -> dict[str, tuple[Ballot, ...]]:
     """Choice -> the ballots for it, of the vote on one field (`FieldVote.votes` has the same choices).
 
-    Empty for a field within a list, whose items are told apart only among all runs, and for one that is no
-    value.
+    Empty for a field within a list, whose items are told apart only among all runs.
     """
     field = verdict.fields[place]
     tier = verdict.tiers[field.tier - 1] if field.tier is not None and verdict.tiers else verdict
-    answer = None if tier.basis is None else tier.basis.plan.answer
-    steps = [step.replace("~1", "/").replace("~0", "~") for step in place.split("/")[1:]]
-    node = _leaf_at(answer.shape, steps) if isinstance(answer, Parted) else None
-    if answer is None or node is None or field.what != "value":
+    if tier.basis is None or not is_parted(tier.basis.plan.answer):
         return {}
-    said = {cast.index: _written_at(answer.parts(cast.choice), steps) for cast in tier.ballots if cast.choice}
-    same = counted_as(node, [text for text in said.values() if text], answer.tolerance)
+    answer = tier.basis.plan.answer
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in place.split("/")[1:]]
+    node = _node_at(answer.shape, steps)
+    if node is None:
+        return {}
+    sights = {cast.index: _sight(answer.parts(cast.choice), steps) for cast in tier.ballots if cast.choice}
+    said = {index: _vote_of(sight, field.what) for index, sight in sights.items()}
+    texts = [text for text in said.values() if text]
+    same = (
+        counted_as(node, texts, answer.tolerance) if isinstance(node, Leaf) and field.what == "value" else {}
+    )
     found: dict[str, tuple[Ballot, ...]] = {}
     for cast in tier.ballots:
         if (text := said.get(cast.index)) is not None:
@@ -108,39 +120,81 @@ def who_said(verdict: Verdict, place: str) -> dict[str, tuple[Ballot, ...]]:
     return found if {choice: len(casts) for choice, casts in found.items()} == field.votes else {}
 
 
-def _leaf_at(node: Node, steps: Sequence[str]) -> Leaf | None:
+def _node_at(node: Node, steps: Sequence[str]) -> Node | None:
     for step in steps:
-        members = node.members if isinstance(node, Object) else ()
-        inner = [member.node for member in members if member.name == step]
-        if not inner:
+        if not isinstance(node, Object):
             return None
-        node = inner[0]
-    return node if isinstance(node, Leaf) else None
+        below = next((member.node for member in node.members if member.name == step), node.rest)
+        if below is None:
+            return None
+        node = below
+    return node
 
 
-def _written_at(document: Any, steps: Sequence[str]) -> str | None:
-    """The value as canonical JSON, empty where it is absent; None where there is none, or no place for it."""
+_NOWHERE = Broken("there is no such place")
+
+
+def _sight(document: Any, steps: Sequence[str]) -> Any:
+    """What stands there; ABSENT where it is left out, broken where there is no place for it."""
     for step in steps[:-1]:
         if not isinstance(document, dict) or step not in document:
-            return None
+            return _NOWHERE
         document = document[step]
-    if steps and not isinstance(document, dict):
-        return None
-    return written_of(document.get(steps[-1], ABSENT) if steps else document)
+    if not steps:
+        return document
+    return document.get(steps[-1], ABSENT) if isinstance(document, dict) else _NOWHERE
+
+
+def _vote_of(sight: Any, what: str) -> str | None:
+    """The vote on a value, a length or a presence, as the tallies of fields have it; None is none."""
+    if what == "length" and isinstance(sight, list):
+        return str(len(sight))
+    if what == "presence" and isinstance(sight, dict):
+        return PRESENT
+    return written_of(sight) if what == "value" or sight is None or sight is ABSENT else None
+
+
+def thoughts(reply: str) -> str:
+    """What a reply says beside its document; empty where it is the document alone."""
+    try:
+        whole = json.loads(reply)
+    except (ValueError, RecursionError):
+        whole = None
+    if isinstance(whole, dict) and isinstance(whole.get("reasoning"), str):
+        return str(whole["reasoning"]).strip()
+    block = json_block(reply)
+    return reply.strip() if block is None else _FENCE.sub("", reply[: reply.rfind(block)].rstrip()).strip()
 
 
 def fields_still_open(verdict: Verdict) -> str:
-    """The same of a vote on parts: which of them the silent runs could have changed; one sentence."""
-    silent = _silent(verdict)
-    if not silent:
+    """The same of a vote on parts: which of them the runs that said nothing of it could have changed."""
+    tiers = verdict.tiers or (verdict,)
+    entries = merged(tiers).entries
+    silent = {path: entry.tally.counting - entry.tally.runs.valid for path, entry in entries.items()}
+    of_tier = [_silent(tier) for tier in tiers]
+    told = []
+    for number, (tier, lost) in enumerate(zip(tiers, of_tier, strict=True), 1):
+        if lost:
+            of = f"Of tier {number}: " if len(tiers) > 1 else ""
+            told.append(f"{of}{count(lost, 'run')} cast no vote ({endings(tier.runs)}).")
+    # A place in a list for which several items would do has no votes of its own.
+    own = {
+        path: entry.vote for path, entry in entries.items() if entry.vote.votes or entry.vote.outcome != "tie"
+    }
+    partly = [path for path, vote in own.items() if silent[path] > of_tier[(vote.tier or 1) - 1]]
+    if partly:
+        told.append(f"Some say nothing valid for {_some(partly)}.")
+    if not told:
         return "Every run that counts cast a vote, so nothing was left open."
-    who = f"{count(silent, 'run')} cast no vote ({endings(verdict.runs)})"
-    places = [
-        place or "the whole" for place, field in verdict.fields.items() if _margin(field.votes) <= silent
-    ]
+    places = [path for path, vote in own.items() if silent[path] and _margin(vote.votes) <= silent[path]]
     if not places:
-        return f"{who}. They could have changed no field."
-    return f"{who}. Had all of them said one thing, they could have changed {', '.join(places)}."
+        return f"{' '.join(told)} They could have changed no field."
+    return f"{' '.join(told)} Had all of them said one thing, they could have changed {_some(places)}."
+
+
+def _some(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return f"{', '.join(pointer(path) or 'the whole' for path in paths[:_NAMED])}{more}"
 
 
 def _margin(votes: Mapping[str, int]) -> int:

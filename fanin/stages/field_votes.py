@@ -27,7 +27,8 @@ from fanin.values import Decision, Grade, Runs, Tally
 from fanin.verdict import FieldVote
 
 _ABSENT: Final = ""
-_PRESENT: Final = "present"
+PRESENT: Final = "present"
+"""The vote for an object that is there."""
 _OUTCOMES = ("invalid", "failed", "no_quorum", "tie", "decided")
 _GRADES = ("none", "low", "medium", "high")
 
@@ -147,9 +148,9 @@ class _Polling:
         ]
         # Where nothing inside is required, nothing inside would tell that it is no object at all.
         if may_lack or node.nullable or (at and not any(member.required for member in node.members)):
-            votes = Counter([*lacking, *([_PRESENT] * len(there))])
+            votes = Counter([*lacking, *([PRESENT] * len(there))])
             winner = self.held("presence", at, votes, others, sights, required=required)
-            if winner != _PRESENT:
+            if winner != PRESENT:
                 return winner
         others += len(lacking)
         members = [(member.name, member.node, member.required) for member in node.members]
@@ -347,7 +348,7 @@ def _value(choice: str) -> Any:
     """What a choice stands for; None for an absent field."""
     if choice == _ABSENT:
         return None
-    return choice if choice == _PRESENT else read_canonical(choice)
+    return choice if choice == PRESENT else read_canonical(choice)
 
 
 def _shown(tally: Tally) -> dict[str, int]:
