@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,11 @@ from fanin.answers.number import Number
 from fanin.answers.protocol import Spoiled
 from fanin.answers.quantity import Measure
 from fanin.errors import InputError, MissingExtraError
+
+# pint reads these as an angle times a difference of temperatures.
+_DEGREES = re.compile(
+    r"\bdeg(?:ree)?s? (?=celsius$|fahrenheit$|kelvin$)|\b(deg)(?:ree)?s? (?=[CFK]$)", re.IGNORECASE
+)
 
 
 @attrs.frozen(init=False)
@@ -43,7 +49,7 @@ class PintUnits:
 
     def spelled(self, unit: str) -> str | None:
         """By pint's symbols, as `km`, `m/s` or `m**2`; None where it knows no such unit."""
-        return _spelled(self._registry, unit)
+        return _spelled(self._registry, _DEGREES.sub(lambda found: "deg" if found[1] else "", unit))
 
     def converted(self, value: Fraction, unit: str, into: str | None) -> tuple[Fraction, str] | None:
         """The exact value in another unit or in base units; None where they are of two dimensions."""

@@ -71,8 +71,8 @@ def test_what_is_read(text: str, choice: str) -> None:
         ("3-5 km", "no unit that is known"),
         ("1,5 km", "not one plain number"),
         ("1e999 km", "a number of more than 300 digits"),
-        ("5 k<m", "no unit"),
-        (f"5 {'m' * 41}", "no unit: "),
+        ("5 k<m", "no unit that is known"),
+        (f"5 {'m' * 41}", "no unit of at most 40 characters: "),
         (f"5 {'m' * 40}", "no unit that is known: "),
         ("\u20ac", "not a number with a unit"),
         ("", "not a number with a unit"),
@@ -175,6 +175,27 @@ def test_pint_knows_the_units() -> None:
     for unit in ("zork", "", 5, "2 km"):
         with pytest.raises(InputError, match="unit must be a unit or a currency"):
             Quantity(unit)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("unit", "text", "choice"),
+    [
+        ("degC", "20 degrees Celsius", "20 \u00b0C"),
+        ("degrees C", "68 Degrees F", "20 \u00b0C"),
+        ("degC", "20 C", "20 \u00b0C"),
+        ("K", "68 F", "293.15 K"),
+        ("coulomb", "20 C", "20 C"),
+        (None, "20 C", "20 C"),
+        (None, "20 degrees", "20 deg"),
+        ("degF", "-40 degrees celsius", "-40 \u00b0F"),
+    ],
+)
+def test_temperatures_are_read_as_they_are_written(unit: str | None, text: str, choice: str) -> None:
+    from fanin.units import Quantity
+
+    assert Quantity(unit).read(text, ()) == choice
+    assert Quantity(unit).read(choice, ()) == choice
 
 
 @pytest.mark.slow

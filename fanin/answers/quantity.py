@@ -62,6 +62,7 @@ _AFTER = re.compile(rf"(?P<number>{_NUMBER}) ?(?P<unit>[^\d\s.,'].*)?", re.DOTAL
 _BEFORE = re.compile(rf"(?P<sign>-?)(?P<unit>[^\d\s+.-]{{1,4}}) ?(?P<number>{_NUMBER})")
 # Two digits in a row: no unit has such a power, and working one out could fill the memory.
 _NO_UNIT = re.compile(r"[^\w\u00b5\u03bc\u00b0%\u2126\u03a9\u00b2\u00b3 ./*^()\u00b7\u22c5-]|[0-9]{2}")
+_TEMPERATURES = ("\u00b0C", "\u00b0F", "K")
 
 
 class Units(Protocol):
@@ -147,8 +148,12 @@ class Measure:
             return currencies[0]
         if currencies:
             return Spoiled(f"{written} is the sign of several currencies")
-        if len(written) > MAX_UNIT or _NO_UNIT.search(written):
-            return Spoiled("no unit")
+        if len(written) > MAX_UNIT:
+            return Spoiled(f"no unit of at most {MAX_UNIT} characters")
+        if _NO_UNIT.search(written):
+            return Spoiled("no unit that is known")
+        if self.unit in _TEMPERATURES and written in "CF":
+            return f"\u00b0{written}"  # elsewhere they are the coulomb and the farad
         return self.units.spelled(written) or Spoiled("no unit that is known")
 
     def _converted(self, value: Fraction, unit: str, into: str | None) -> tuple[Fraction, str] | None:
