@@ -185,6 +185,19 @@ def test_a_damaged_record_is_said_and_the_others_are_read(log: Log) -> None:
     assert log.find(good).id == good
 
 
+def test_a_log_is_read_where_nothing_can_be_written(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(log.path.parent / "a #?% folder")
+    kept = log.keep(a_vote())
+    beside = sorted(path.name for path in log.path.parent.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(Path, "mkdir", lambda *args, **options: pytest.fail("it writes"))
+    assert [entry.id for entry in log.entries()] == [kept]
+    assert log.find("last").id == kept
+    with pytest.raises(LogError, match="attempt to write a readonly database"):
+        log.remove(kept)
+    assert sorted(path.name for path in log.path.parent.iterdir()) == beside
+
+
 def test_a_log_that_is_locked_or_on_a_full_disk_says_so(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log.keep(a_vote())
     monkeypatch.setattr(the_log, "_WAIT_S", 0.0)

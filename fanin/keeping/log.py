@@ -185,9 +185,18 @@ class Log:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 # Questions and answers are nobody else's business.
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            with closing(sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)) as log:
+            where, uri = (self.path, False) if make or self._is_writable() else (self._as_it_lies(), True)
+            with closing(sqlite3.connect(where, timeout=_WAIT_S, isolation_level=None, uri=uri)) as log:
                 self._prepare(log)
                 yield log
+
+    def _is_writable(self) -> bool:
+        # While somebody else has it open his files stand beside it, and it can be read by these.
+        return os.access(self.path.parent, os.W_OK) or Path(f"{self.path}-wal").exists()
+
+    def _as_it_lies(self) -> str:
+        """The address of a file that nobody writes: what a WAL is read by could not be made beside it."""
+        return f"{self.path.absolute().as_uri()}?immutable=1"
 
     @contextmanager
     def _told(self) -> Iterator[None]:
