@@ -223,13 +223,26 @@ def leave(error: FaninError, command: click.Command) -> click.exceptions.Exit:
 
     message = error.message
     if isinstance(error, InputError):
-        field = error.field.removesuffix("_s").replace("_", "-")
-        option = f"--{field}" if any(f"--{field}" in p.opts for p in command.params) else f"the {field}"
-        message = message.replace(error.field, option, 1)
+        message = message.replace(error.field, _option(error.field, command), 1)
     click.echo(f"fanin: {clean(message)}", err=True)
     if error.mend is not None:
         click.echo(clean(error.mend), err=True)
     return click.exceptions.Exit(error.exit_code)
+
+
+_SAID_BY = {"abs_tol": ("tolerance",), "options": ("choices", "labels")}
+"""Field -> the options that set it, where they bear other names."""
+
+
+def _option(field: str, command: click.Command) -> str:
+    """The option that sets a field: of its own name, or one that was given and sets it as well."""
+    there = {name for each in command.params for name in each.opts}
+    own = field.removesuffix("_s").replace("_", "-")
+    if f"--{own}" in there:
+        return f"--{own}"
+    given = click.get_current_context().params
+    said = (name for name in _SAID_BY.get(field, ()) if f"--{name}" in there and given.get(name) is not None)
+    return next((f"--{name}" for name in said), f"the {own}")
 
 
 def check_answer_options(options: dict[str, Any]) -> None:
