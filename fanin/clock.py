@@ -103,23 +103,6 @@ def _anchor() -> float:
         return anchor_s
 
 
-class BoundClock(LoopClock):
-    """`LoopClock` of the event loop that runs when it is made, with what that looks up each time kept.
-
-    For that loop only; a tenth of the cost, where there are very many calls.
-    """
-
-    def __init__(self) -> None:
-        self._anchor_s = LoopClock().now_s() - anyio.current_time()
-        try:
-            self._time: Callable[[], float] = asyncio.get_running_loop().time
-        except RuntimeError:  # another event loop than asyncio's
-            self._time = anyio.current_time
-
-    def now_s(self) -> float:
-        return self._time() + self._anchor_s
-
-
 class StillClock:
     """The clock of a replay: no time passes and nobody sleeps."""
 

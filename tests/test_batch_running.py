@@ -31,7 +31,6 @@ from fanin.batching.rows import Row
 from fanin.batching.runner import batch
 from fanin.batching.source import Source
 from fanin.batching.standing import Standing
-from fanin.clock import BoundClock, LoopClock
 from fanin.errors import CallError, CassetteMissError, FaninError, InputError, JournalError
 from fanin.limiters import SHARED
 from fanin.policy.budget import Limits
@@ -358,17 +357,6 @@ def test_a_row_that_is_late_holds_the_ones_after_it(loop: str) -> None:
     ended = done(items(150), backend, loop, jobs=2, runs=1, ordered=True)
     assert numbers(ended) == list(range(1, 151))
     assert sum(sent < 99 for sent in backend.sent_s) <= 8
-
-
-@both_loops
-def test_a_bound_clock_tells_the_time_of_its_loop(loop: str) -> None:
-    async def go() -> None:
-        bound, usual = BoundClock(), LoopClock()
-        for _ in range(3):
-            assert bound.now_s() == pytest.approx(usual.now_s())
-            await bound.sleep(10)
-
-    run_virtual(loop, go)
 
 
 # Ends.

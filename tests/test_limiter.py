@@ -397,6 +397,20 @@ def test_all_event_loops_of_a_process_agree_on_the_time(loop: str) -> None:
     assert before_s - 1e-6 <= first_s <= second_s + 1e-6 <= after_s + 2e-6
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_clock_goes_on_with_the_next_event_loop_where_one_has_ended(loop: str) -> None:
+    clock = LoopClock()
+
+    async def slept() -> tuple[float, float]:
+        began_s = clock.now_s()
+        await anyio.sleep(1000.0)
+        return began_s, clock.now_s()
+
+    for _ in range(2):
+        began_s, ended_s = run_virtual(loop, slept)
+        assert ended_s == pytest.approx(began_s + 1000.0)
+
+
 @pytest.mark.anyio
 async def test_a_loop_s_virtual_time_is_followed() -> None:
     clock = LoopClock()

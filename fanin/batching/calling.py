@@ -20,7 +20,7 @@ from fanin.batching.rates import Rate, Sent, rates_of
 from fanin.batching.spending import Metered, Spending
 from fanin.batching.standing import Ended
 from fanin.batching.turns import Turns
-from fanin.clock import BoundClock, Clock
+from fanin.clock import Clock, LoopClock
 from fanin.policy.budget import worst_usage
 from fanin.terms import Terms
 from fanin.values import Event, Request, Sample, Usage
@@ -53,7 +53,7 @@ class Calls:
         self.asker: Asker | None = None
         """Who makes the calls, where that is not this process."""
         self.watch = watch
-        self.clock: Clock = BoundClock()
+        self.clock: Clock = LoopClock()
         self.open_items = 0
         """Items that are being asked about."""
         self.answered = 0

@@ -25,7 +25,7 @@ from fanin.batching.engines.blocks import (
 )
 from fanin.batching.rates import Rate, Sent, rates_of
 from fanin.batching.spending import UNPAID
-from fanin.clock import BoundClock
+from fanin.clock import LoopClock
 from fanin.conductor import Conductor
 from fanin.errors import CallError, FaninError
 from fanin.limiters import Limiters
@@ -58,7 +58,7 @@ class Desk:
         self._terms = terms
         self._limiters = limiters
         self._watched = watched
-        self._clock = BoundClock()
+        self._clock = LoopClock()
         self._ready = set[str]()
         """The models that the backend is ready for."""
         self._calls: dict[int, _Call] = {}
