@@ -124,6 +124,9 @@ def _member(
         raise file.error(("agents",), "agents must be tables, each under [[agents]]")
     if "panel" not in table:
         return _agent(file, table, where, usual)
+    if apart := [key for key in table if key in _AGENT and key not in _INNER]:
+        mend = "An agent that is a panel has a name and a panel; all else stands in its own file."
+        raise file.error((*where, apart[0]), f"{apart[0]} does not go with panel", mend)
     file.check(table, _INNER, where)
     path = file.path.parent / table["panel"]
     if path.resolve() in inside:

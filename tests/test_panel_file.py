@@ -243,8 +243,8 @@ def test_a_file_gives_its_panel_the_name_it_has_room_for(tmp_path: Path) -> None
         ("[[agents]]\nname = 'B'\npanel = 'none.toml'", "there is no such file", None),
         (
             "[[agents]]\nname = 'B'\npanel = 'x'\nsystem = 'x'",
-            "line 9: there is no setting 'system'",
-            "There",
+            "line 9: system does not go with panel",
+            "An agent that is a panel has a name and a panel",
         ),
         ("[[agents]]\npanel = 'leaf.toml'", "line 6: an agent has no name", None),
     ],
