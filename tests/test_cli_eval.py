@@ -132,6 +132,25 @@ def test_bad_input_ends_with_2(fanin: Command, words: list[str], said: str) -> N
     assert said in ended.err
 
 
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["calibrate", "-o", "none/cal.json"], "--output must be a file that can be written"),
+        (["calibrate", "-o", "."], "--output must be a file that can be written"),
+        (["eval", "--plots", "labelled.jsonl/plots"], "--plots must be a folder that can be written to"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_is_asked(
+    fanin: Command, words: list[str], said: str
+) -> None:
+    Path("labelled.jsonl").write_text('{"question": "Is it?", "label": "yes", "answer": "yes/no"}\n')
+    ended = fanin(*words, "labelled.jsonl", "--backend", "fake", "--save", "votes.jsonl")
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert not Path("votes.jsonl").exists()
+
+
 def test_a_label_of_another_type_is_named_by_its_line(fanin: Command) -> None:
     ended = fanin("eval", labelled(3, gold="perhaps"))
     assert (ended.code, ended.out) == (2, "")

@@ -42,9 +42,11 @@ def command(**options: Any) -> None:
 def _calibrate(options: dict[str, Any]) -> None:
     from fanin.calibration import ENOUGH_LABELS, calibrate, check_golds, write_calibration
     from fanin.cli.progress import say
+    from fanin.cli.writable import check_file
     from fanin.show import clean, count
 
     output, quiet = options["output"], options["quiet"]
+    check_file("output", output)
     made = calibrate(questions_of(options, check_golds, quiet=quiet), options["runs"])
     write_calibration(made, output)
     if quiet:

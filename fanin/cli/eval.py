@@ -55,6 +55,7 @@ def command(**options: Any) -> None:
 
 def _eval(options: dict[str, Any]) -> None:
     from fanin.cli.progress import say
+    from fanin.cli.writable import check_folder
     from fanin.evaluating import check, evaluate
     from fanin.show import clean
 
@@ -62,6 +63,7 @@ def _eval(options: dict[str, Any]) -> None:
         from fanin.plotting import require_matplotlib
 
         require_matplotlib()
+        check_folder("plots", options["plots"])
     how = {name: options[name] for name in ("runs", "labels", "draws")} | {"stops": options["stop"] or None}
 
     def check_before(golds: list[str | None]) -> None:

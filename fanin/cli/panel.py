@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import click
 
 from fanin.cli.options import leave, paced, shared
 from fanin.cli.parameters import Duration
-from fanin.errors import FaninError, InputError
+from fanin.errors import FaninError
 
 if TYPE_CHECKING:
     from fanin.report import Report
@@ -78,11 +77,12 @@ def _panel(options: dict[str, Any]) -> int:
     from fanin.cli.keeping import keep_run, tell_kept
     from fanin.cli.reading import piped_context
     from fanin.cli.taping import check_tapes, under_tape
+    from fanin.cli.writable import check_file
     from fanin.panel_file import read_panel
 
     check_tapes(options)
     if options["out"] is not None:
-        _check_writable(Path(options["out"]))
+        check_file("out", options["out"])
     panel = read_panel(options["file"], panel_defaults(options))
     changed: dict[str, Any] = {"require_all": True} if options["require_all"] else {}
     if options["max_chars"] is not None:
@@ -164,13 +164,6 @@ def exit_code(report: Report) -> int:
     if report.stopped_by in ("deadline", "limit"):
         return CUT_SHORT
     return NOTHING_USABLE if report.outcome == "failed" else _NO_REPORT
-
-
-def _check_writable(path: Path) -> None:
-    """Raises InputError, before anything is paid for, where the report could not be written at the end."""
-    folder = path.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise InputError("out", "a file that can be written", str(path))
 
 
 def print_report(report: Report, *, as_json: bool, quiet: bool, out: str | None = None) -> None:
