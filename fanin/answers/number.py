@@ -128,18 +128,17 @@ class Number:
         # that in these units their whole parts are in order.
         unit = max((below for _, below in ratios.values()), default=1) ** 2
         sizes = {choice: above * unit // below for choice, (above, below) in ratios.items()}
-        close = self._close()
-        groups: list[list[str]] = []
-        for choice in sorted(votes, key=sizes.__getitem__):
-            if groups and close(ratios[groups[-1][0]], ratios[choice]):
-                groups[-1].append(choice)
-            else:
-                groups.append([choice])
+        rising, close = sorted(votes, key=sizes.__getitem__), self._close()
         counted_as = {choice: choice for choice in votes}
-        for group in groups:
-            if len(group) > 1:
+        first = 0
+        for place in range(1, len(rising) + 1):
+            if place < len(rising) and close(ratios[rising[first]], ratios[rising[place]]):
+                continue
+            if place - first > 1:
+                group = rising[first:place]
                 # Of the most frequent ones the first, which is the smallest.
                 counted_as.update(dict.fromkeys(group, max(group, key=votes.__getitem__)))
+            first = place
         return counted_as
 
     def _close(self) -> Callable[[_Ratio, _Ratio], bool]:
@@ -149,9 +148,11 @@ class Number:
         share, of_share = Fraction(str(self.rel_tol)).as_integer_ratio()
 
         def close(low: _Ratio, high: _Ratio) -> bool:
-            one, another, both = low[0] * high[1], high[0] * low[1], low[1] * high[1]
+            one, another = low[0] * high[1], high[0] * low[1]
             apart = another - one
-            return apart * of_most <= most * both or apart * of_share <= share * max(abs(one), abs(another))
+            if most and apart * of_most <= most * low[1] * high[1]:
+                return True
+            return bool(share) and apart * of_share <= share * max(abs(one), abs(another))
 
         return close
 
@@ -162,11 +163,11 @@ class Number:
 
 def _ratio(choice: str) -> _Ratio:
     """A canonical number as a numerator and a denominator, not in lowest terms: made fast, compared fast."""
+    whole, point, part = choice.partition(".")
+    if point:
+        return int(whole + part), 10 ** len(part)
     above, slash, below = choice.partition("/")
-    if slash:
-        return int(above), int(below)
-    whole, _, part = choice.partition(".")
-    return int(whole + part), 10 ** len(part)
+    return int(above), int(below) if slash else 1
 
 
 def _without_latex(form: str) -> str:
