@@ -151,7 +151,8 @@ def seen_by(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> See
 
 
 def all_seen_by(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> tuple[Seen, ...]:
-    """What a rule may look at, once for each part that the answer needs: all of them have to be settled.
+    """What a rule may look at, once for each part that the answer needs or may come to need: all have to
+    be settled.
 
     One where the answer has no parts, and while no run has given a valid one.
     """
@@ -166,6 +167,11 @@ def all_seen_by(plan: Plan, runs: Sequence[Run], outcomes: Sequence[Outcome]) ->
     whole = vote(read, gathered, plan.answer, quorum=plan.quorum, spared=True)
     polled = poll([cast.choice for cast in read if cast.choice is not None], whole, answer)
     counts = [tuple(votes for _, votes in tally.counts) for tally in polled.tallies.values()]
+    for tally in polled.conditional.values():
+        votes = tuple(number for _, number in tally.counts)
+        if sum(votes) < tally.quorum and len(outcomes) < plan.runs:
+            return (Seen((), 0),)  # runs that leave out what it stands in may yet make up for the rest
+        counts.append(votes)
     return tuple(Seen(votes, len(outcomes) - sum(votes)) for votes in dict.fromkeys(counts or [()]))
 
 

@@ -311,10 +311,13 @@ def test_keys_that_are_not_there(keys: dict[str, str], problem: str) -> None:
 
 def test_which_documents_have_the_same_required_fields() -> None:
     part = {"type": "object", "properties": {"a": TEXT}, "required": ["a"]}
-    whole = {"type": "object", "properties": {"p": part, "l": {"items": TEXT}}, "required": ["p"]}
-    assert is_fixed(read_shape(whole))
-    assert not is_fixed(read_shape({**whole, "required": ["l"]}))
+    whole = {"type": "object", "properties": {"p": part, "o": {"anyOf": [part, {"type": "null"}]}}}
+    assert is_fixed(read_shape({**whole, "required": ["p"]}))
+    assert not is_fixed(read_shape({**whole, "required": ["o"]}))
     assert not is_fixed(read_shape({"anyOf": [part, {"type": "null"}]}))
+    assert not is_fixed(read_shape({**whole, "properties": {"l": {"items": TEXT}}}))
+    assert not is_fixed(read_shape({**whole, "additionalProperties": part}))
+    assert is_fixed(read_shape({**whole, "additionalProperties": {**part, "required": []}}))
 
 
 @given(

@@ -15,9 +15,11 @@ import attrs
 import pytest
 from command import Command
 from doubles import Reply, Scripted
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 from strategies_documents import BY_SKU, INVOICE
-from virtual_time import LOOPS, run_virtual
+from virtual_time import LOOPS, costly, run_virtual
 
 import fanin
 from fanin import documents, show
@@ -336,6 +338,58 @@ def test_without_its_extra_it_says_which(monkeypatch: pytest.MonkeyPatch) -> Non
     documents._validator.cache_clear()
     with pytest.raises(MissingExtraError, match=r"pip install 'fanin\[schema\]'"):
         Json(TWO)
+
+
+INNER: dict[str, Any] = {
+    "type": "object",
+    "properties": {"e": {"type": ["string", "null"]}, "f": {"type": "integer"}},
+    "required": ["e"],
+}
+STRICT: dict[str, Any] = {**INNER, "properties": {**INNER["properties"], "e": {"type": "string"}}}
+OPTIONAL: dict[str, Any] = {
+    "type": "object",
+    "properties": {"x": {"enum": ["q", "r"]}, "c": {"anyOf": [STRICT, {"type": "null"}]}},
+    "required": ["x"],
+}
+
+
+def test_what_an_object_that_is_there_cannot_do_without_is_required() -> None:
+    verdict = voted([{"c": {"e": "a"}}, {"c": {"e": "b"}}], answer=Json({"properties": {"c": INNER}}))
+    assert (verdict.outcome, verdict.document) == ("tie", {"c": {"e": None}})  # nobody said null
+    assert verdict.fields["/c/e"].required
+    lists = Json({"properties": {"l": {"type": "array", "items": {"type": ["string", "null"]}}}})
+    verdict = voted([{"l": ["a"]}, {"l": ["b"]}], answer=lists)
+    assert (verdict.outcome, verdict.document) == ("tie", {"l": [None]})
+
+
+@costly
+@example(
+    [
+        {"x": "q", "c": {"e": "a"}},
+        {"x": "q", "c": {"e": "b"}},
+        {"x": "q"},
+        {"x": "q"},
+        {"x": "q", "c": {"e": "z"}},
+    ]
+)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                {"x": "q"},
+                {"x": "q", "c": None},
+                *({"x": "q", "c": {"e": text}} for text in ("a", "b", None, 5)),
+                {"x": "r", "c": {"e": "a", "f": 1}},
+            ]
+        ),
+        min_size=3,
+        max_size=6,
+    )
+)
+def test_a_lossless_rule_changes_neither_outcome_nor_grade(documents: list[Any]) -> None:
+    whole = voted(documents, answer=Json(OPTIONAL))
+    spared = voted(documents, answer=Json(OPTIONAL), stop="decided")
+    assert (spared.outcome, spared.grade) == (whole.outcome, whole.grade)
 
 
 @pytest.mark.parametrize("waves", ["one", "fit", "all"])

@@ -268,8 +268,22 @@ def _type(flat: Mapping[str, Any]) -> Any:
 
 
 def is_fixed(node: Node) -> bool:
-    """Whether every document has the same required fields: no list, and no object that may be null, is among
-    them."""
+    """Whether it can be told from some documents which fields all of them need: no list is among them, no
+    object that may be null, optional ones apart, and none that needs something under keys of any name."""
+    return not (isinstance(node, Object) and node.nullable) and _has_fixed_parts(node)
+
+
+def _has_fixed_parts(node: Node) -> bool:
+    if not isinstance(node, Object):
+        return isinstance(node, Leaf)
+    parts = (
+        is_fixed(member.node) if member.required else _has_fixed_parts(member.node) for member in node.members
+    )
+    return all(parts) and (node.rest is None or not needs(node.rest))
+
+
+def needs(node: Node) -> bool:
+    """Whether something in it is required wherever it is there itself."""
     if isinstance(node, Object):
-        return not node.nullable and all(is_fixed(member.node) for member in node.members if member.required)
-    return isinstance(node, Leaf)
+        return any(member.required or needs(member.node) for member in node.members)
+    return isinstance(node, Array)

@@ -8,14 +8,14 @@ counts, so support is always measured against all runs that count. Lists are tak
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final, Literal
 
 import attrs
 
-from fanin.answers.json_shape import Array, Node, Object
+from fanin.answers.json_shape import Array, Node, Object, needs
 from fanin.answers.json_text import ABSENT, Broken, Path, pointer, read_canonical
 from fanin.answers.json_values import counted_as
 from fanin.answers.normal import quote
@@ -64,6 +64,9 @@ class Polled:
     """The pointer of the field that makes the grade of the whole; None where there is no field."""
     tallies: Mapping[str, Tally]
     """The tallies of the fields that the document needs: the required ones, all where none is."""
+    conditional: Mapping[str, Tally] = attrs.field(factory=dict)
+    """The tallies of what it may come to need: of objects that may be left out, and of what such an object
+    cannot do without."""
     entries: Mapping[Path, Entry] = attrs.field(factory=dict)
     """Path -> the vote with its tally, of every field, in the same order."""
 
@@ -87,7 +90,7 @@ def poll(choices: Sequence[str], whole: Tally, answer: Parted) -> Polled:
     if not polling.entries:  # an object that holds nothing in any run
         document = polling.held("value", (), Counter({"{}": len(documents)}), 0, documents, required=True)
     document = polling.made_valid(None if document is UNDECIDED else document, answer)
-    return _polled(document, polling.entries)
+    return _polled(document, polling.entries, polling.conditional)
 
 
 def repoll(document: Any, entries: Mapping[Path, Entry], whole: Tally, answer: Parted) -> Polled:
@@ -96,7 +99,7 @@ def repoll(document: Any, entries: Mapping[Path, Entry], whole: Tally, answer: P
     return _polled(polling.made_valid(document, answer), polling.entries)
 
 
-def _polled(document: Any, entries: Mapping[Path, Entry]) -> Polled:
+def _polled(document: Any, entries: Mapping[Path, Entry], conditional: Collection[Path] = ()) -> Polled:
     found = {pointer(path): entry for path, entry in entries.items()}
     needed = {place: entry for place, entry in found.items() if entry.vote.required} or found
     weakest = min(needed, key=lambda place: _strength(needed[place]), default=None)
@@ -105,6 +108,7 @@ def _polled(document: Any, entries: Mapping[Path, Entry]) -> Polled:
         {place: entry.vote for place, entry in found.items()},
         weakest,
         {place: entry.tally for place, entry in needed.items()},
+        {pointer(path): entries[path].tally for path in conditional},
         entries,
     )
 
@@ -121,6 +125,8 @@ class _Polling:
     whole: Tally
     tolerance: Number
     entries: dict[Path, Entry] = attrs.field(factory=dict)
+    conditional: list[Path] = attrs.field(factory=list)
+    """What the document needs, or what is in it, only if an object is there that may be left out."""
 
     def vote(
         self, node: Node, at: Path, sights: Sequence[Any], others: int, *, may_lack: bool, required: bool
@@ -150,6 +156,8 @@ class _Polling:
         if may_lack or node.nullable or (at and not any(member.required for member in node.members)):
             votes = Counter([*lacking, *([PRESENT] * len(there))])
             winner = self.held("presence", at, votes, others, sights, required=required)
+            if needs(node):
+                self.conditional.append(at)
             if winner != PRESENT:
                 return winner
         others += len(lacking)
@@ -164,8 +172,11 @@ class _Polling:
             value = self.vote(
                 below, (*at, name), inner, others, may_lack=not needed, required=required and needed
             )
+            if needed and not required and (*at, name) in self.entries:
+                self.conditional.append((*at, name))
             if value is UNDECIDED and needed:
                 found[name] = None
+                self.need((*at, name))
             elif value is not UNDECIDED and value is not ABSENT:
                 found[name] = value
         return found
@@ -198,7 +209,15 @@ class _Polling:
             found.append(
                 self.vote(node.item, (*at, place), cluster.items, without, may_lack=False, required=required)
             )
+        for place, value in enumerate(found):
+            if value is UNDECIDED:
+                self.need((*at, place))
         return [None if value is UNDECIDED else value for value in found]
+
+    def need(self, at: Path) -> None:
+        """Has an open place that cannot be left out count as required, though null may be valid there."""
+        entry = self.entries[at]
+        self.entries[at] = attrs.evolve(entry, vote=attrs.evolve(entry.vote, required=True))
 
     def held(
         self,
