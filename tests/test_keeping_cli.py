@@ -300,6 +300,17 @@ def test_a_vote_in_a_journal_is_shown_and_handed_over(run: Command) -> None:
     assert (refused.code, "it holds no kept runs" in refused.err) == (2, True)
 
 
+def test_a_journal_is_read_where_nothing_can_be_written(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch(run)
+    there = run("recount", "rows.jsonl.journal").out
+    before = sorted(Path().glob("rows.jsonl.journal*"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert run("recount", "rows.jsonl.journal").out == there
+    assert sorted(Path().glob("rows.jsonl.journal*")) == before
+
+
 def test_no_key_is_handed_over(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "sk-test-0123456789abcdef0123456789abcdef"
     monkeypatch.setenv("OPENAI_API_KEY", key)

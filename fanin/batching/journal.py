@@ -41,6 +41,7 @@ from fanin.batching.journal_file import (
     version_of,
 )
 from fanin.errors import JournalError
+from fanin.keeping.log import address
 from fanin.values import Usage
 
 _INSERT = {
@@ -347,7 +348,7 @@ def read_journal(path: Path) -> Iterator[Journal]:
     if not path.is_file():
         raise JournalError(str(path), "there is no such journal")
     with told(path):
-        about = sqlite3.connect(path, isolation_level=None)
+        about = sqlite3.connect(address(path), isolation_level=None, uri=True)
         try:
             if not checked(about, path):
                 raise JournalError(str(path), "there is nothing in it")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fanin.errors import JournalError
+from fanin.keeping.log import address
 
 APPLICATION_ID = 0x66616E69
 """What SQLite keeps in the file's header: `fani`."""
@@ -163,7 +164,7 @@ def last_of(stored: sqlite3.Connection, table: str) -> int:
 
 def indexed(path: Path, *, items: bool) -> sqlite3.Connection:
     """A connection that knows where each key and each item stands; of two equal ones the later."""
-    reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    reading = sqlite3.connect(address(path), isolation_level=None, check_same_thread=False, uri=True)
     try:
         reading.execute("PRAGMA temp_store = FILE")
         for table, column in (("calls", "key"), ("items", "item"))[: 1 + items]:

@@ -80,6 +80,16 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     return user_data_path("fanin", appauthor=False)
 
 
+def address(path: Path) -> str:
+    """Where SQLite finds a database that it keeps with a WAL (https://sqlite.org/uri.html, 3.3).
+
+    In a folder that cannot be written, as on a medium to read from, the file is taken as it lies: what a WAL
+    is read by could not be made beside it. Where it stands there, somebody else has the file open.
+    """
+    lies = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    return f"{path.absolute().as_uri()}{'?immutable=1' if lies else ''}"
+
+
 class Log:
     """The log in `folder`; None is the user's own. Every call opens the file and closes it.
 
@@ -185,18 +195,10 @@ class Log:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 # Questions and answers are nobody else's business.
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            where, uri = (self.path, False) if make or self._is_writable() else (self._as_it_lies(), True)
-            with closing(sqlite3.connect(where, timeout=_WAIT_S, isolation_level=None, uri=uri)) as log:
+            where = address(self.path)
+            with closing(sqlite3.connect(where, timeout=_WAIT_S, isolation_level=None, uri=True)) as log:
                 self._prepare(log)
                 yield log
-
-    def _is_writable(self) -> bool:
-        # While somebody else has it open his files stand beside it, and it can be read by these.
-        return os.access(self.path.parent, os.W_OK) or Path(f"{self.path}-wal").exists()
-
-    def _as_it_lies(self) -> str:
-        """The address of a file that nobody writes: what a WAL is read by could not be made beside it."""
-        return f"{self.path.absolute().as_uri()}?immutable=1"
 
     @contextmanager
     def _told(self) -> Iterator[None]:
