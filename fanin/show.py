@@ -144,8 +144,9 @@ def tiers(verdict: Verdict) -> list[str]:
 
 
 def costs(verdict: Verdict, calls: int) -> str:
-    """Calls, tokens and US dollars, and what that is against a single call."""
-    parts = [count(calls, "call")]
+    """Calls, tokens and US dollars, and what that is against a single call. A journal and stored votes do not
+    tell of calls."""
+    parts = [] if verdict.ballots and not calls else [count(calls, "call")]
     usage = verdict.usage
     if usage.input_tokens is not None and usage.output_tokens is not None:
         parts.append(f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens")

@@ -283,6 +283,8 @@ def test_a_journal_recounts_to_its_rows(run: Command) -> None:
     assert counted.out.splitlines() == ["1  yes  (medium)", "2  yes  (medium)", "3  yes  (medium)"]
     one = run("recount", "rows.jsonl.journal#2", "--json")
     assert json.loads(one.out) == rows[1]
+    assert " 0 calls" not in one.err
+    assert "tokens, price unknown\n" in one.err
 
 
 def test_a_vote_in_a_journal_is_shown_and_handed_over(run: Command) -> None:
