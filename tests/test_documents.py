@@ -522,6 +522,15 @@ def test_options_that_do_not_go_together_are_usage(
     assert said in ended.err
 
 
+def test_a_type_of_ones_own_that_lacks_a_method_cannot_be_made() -> None:
+    class Reads(fanin.Answer):
+        def read(self, text: str, order: Sequence[str]) -> str | fanin.Spoiled:
+            return text
+
+    with pytest.raises(TypeError, match=r"abstract methods? '?instruction'?, '?same'?, '?show"):
+        Reads()  # type: ignore[abstract]
+
+
 @attrs.frozen
 class Version(fanin.Answer):
     """An answer type of one's own: a version such as `1.2.3`, of which the last number does not count."""

@@ -24,7 +24,7 @@ PURE = (
 # Modules that give the same for the same, and nothing else. A longer list is a decision: `datetime` is
 # here for dates that are handed in, and the names below keep it from telling the time.
 ALLOWED = frozenset(
-    "__future__ attrs attrs.validators bisect collections collections.abc datetime decimal difflib"
+    "__future__ abc attrs attrs.validators bisect collections collections.abc datetime decimal difflib"
     " email.utils enum fractions functools hashlib heapq itertools json math operator re statistics string"
     " typing unicodedata".split()
 )

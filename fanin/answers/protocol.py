@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
@@ -61,8 +62,8 @@ class Parted(Protocol):
 class Answer(Protocol):
     """A type of answer. Implementations are frozen and pure.
 
-    One of your own is a subclass that brings the four methods `instruction`, `read`, `same` and `show`; the
-    others have what suits an answer that is a text.
+    One of your own is a subclass that brings the four methods `instruction`, `read`, `same` and `show`, and
+    cannot be made without them. The others have what suits an answer that is a text.
     """
 
     @property
@@ -75,6 +76,7 @@ class Answer(Protocol):
         """The legal answers in declared order; empty where they cannot be listed."""
         return ()
 
+    @abstractmethod
     def instruction(self, order: Sequence[str]) -> str:
         """What a prompt says about the form of the answer; `order`: the options as this run sees them."""
         ...
@@ -83,14 +85,17 @@ class Answer(Protocol):
         """The JSON Schema of the answer alone, for backends with schema output."""
         return {"type": "string"}
 
+    @abstractmethod
     def read(self, text: str, order: Sequence[str]) -> str | Spoiled:
         """The canonical spelling of the value that `text` (an answer alone, no reasoning) stands for."""
         ...
 
+    @abstractmethod
     def same(self, choices: Sequence[str]) -> Mapping[str, str]:
         """Which canonical answers are one: each to the answer it is counted as, whatever the order."""
         ...
 
+    @abstractmethod
     def show(self, choice: str) -> str:
         """The answer as people are shown it."""
         ...
