@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path as FilePath
@@ -131,24 +132,43 @@ def _located(error: Any) -> Iterator[tuple[Path, str]]:
     """Where an error of jsonschema lies, as closely as it tells, and what it says."""
     path: Path = tuple(error.absolute_path)
     why = error.message if len(error.message) <= _MAX_REASON else f"{error.message[:_MAX_REASON]}..."
-    if error.validator == "required":
-        yield from (
-            ((*path, name), "it is left out")
-            for name in error.validator_value
-            if isinstance(error.instance, dict) and name not in error.instance
-        )
-    elif error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        named = error.schema.get("properties", {})
-        patterns = error.schema.get("patternProperties")
-        more = [] if patterns else [name for name in error.instance if name not in named]
+    missing = _left_out(error)
+    more = _in_excess(error)
+    if missing or more:
+        yield from (((*path, name), "it is left out") for name in missing)
         yield from (((*path, name), "there is no such field") for name in more)
-        if not more:
-            yield path, why
     elif error.validator in ("anyOf", "oneOf") and (inner := _of_one_branch(error)):
         for below in inner:
             yield from _located(below)
     else:
         yield path, why
+
+
+def _left_out(error: Any) -> list[str]:
+    """The fields that an object lacks, where that is the error."""
+    if not isinstance(error.instance, dict):
+        return []
+    if error.validator == "required":
+        needed = error.validator_value
+    elif error.validator == "dependentRequired":
+        needed = [
+            name for of, names in error.validator_value.items() if of in error.instance for name in names
+        ]
+    else:
+        return []
+    return [name for name in needed if name not in error.instance]
+
+
+def _in_excess(error: Any) -> list[str]:
+    """The fields of an object that nothing but `additionalProperties` names, where that is the error."""
+    if error.validator != "additionalProperties" or not isinstance(error.instance, dict):
+        return []
+    named, patterns = (error.schema.get(word, {}) for word in ("properties", "patternProperties"))
+    return [
+        name
+        for name in error.instance
+        if name not in named and not any(re.search(pattern, name) for pattern in patterns)
+    ]
 
 
 def _of_one_branch(error: Any) -> list[Any]:

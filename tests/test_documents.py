@@ -269,6 +269,22 @@ def test_only_what_is_invalid_is_spoiled_and_named() -> None:
     assert answer.problems({"p": None, "l": [1]}) == []
 
 
+def test_what_is_in_excess_or_missing_beside_another_is_named() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "patternProperties": {"^x-": {"type": "string"}},
+        "additionalProperties": False,
+        "dependentRequired": {"a": ["x-1", "x-2"]},
+    }
+    problems = dict(Json(schema).problems({"a": 1, "x-1": "of use", "y": 1, "z": 2}))
+    assert problems == {
+        ("x-2",): "it is left out",
+        ("y",): "there is no such field",
+        ("z",): "there is no such field",
+    }
+
+
 def test_what_cannot_be_checked_is_spoiled() -> None:
     answer = Json({"properties": {"a": {"type": "integer", "multipleOf": 0.5}}})
     [(path, reason)] = answer.problems({"a": 10**400})
