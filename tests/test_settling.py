@@ -168,6 +168,15 @@ def test_an_unsure_judge_is_asked_the_other_way_round(second: str, same: bool) -
     assert (verdict.judging.calls, verdict.judging.unread) == (2, int(second == "what?"))
 
 
+def test_a_judge_that_was_cut_off_every_time_is_told() -> None:
+    long = Completion("First I think", "length", Usage(9, 40))
+    verdict = held(["a dog", "one dog"], backend(["a dog", "one dog"], lambda request: long), max_tokens=40)
+    told = "1 comparison gave nothing usable and counted as different"
+    assert f"{told}: every reply was cut off at 40 tokens." in verdict.advice
+    verdict = held(["a dog", "one dog"], backend(["a dog", "one dog"], lambda request: long), max_tokens=41)
+    assert f"{told}." in verdict.advice
+
+
 @pytest.mark.parametrize(
     "rubbish",
     [

@@ -71,7 +71,7 @@ def settled(verdict: Verdict, judging: Judging) -> Verdict:
         again = _with_costs(again, basis, judging)
     if judging.stopped in ("deadline", "limit", "interrupt"):
         again = attrs.evolve(again, stopped=Stopped(judging.stopped, again.stopped.rule))
-    again = _told(again, _remarks(judging))
+    again = _told(again, _remarks(judging, basis.plan.max_tokens))
     return again if judging.selection is None else _picked(again, judging.selection)
 
 
@@ -111,7 +111,7 @@ def _with_costs(verdict: Verdict, basis: Basis, judging: Judging) -> Verdict:
     )
 
 
-def _remarks(judging: Judging) -> list[str]:
+def _remarks(judging: Judging, max_tokens: int) -> list[str]:
     if judging.problem is not None:
         return [f"Which answers mean the same could not be found out: {judging.problem}"]
     if judging.by == "embedding":
@@ -123,7 +123,10 @@ def _remarks(judging: Judging) -> list[str]:
         return []
     remarks = [f"Which answers mean the same was judged by {judging.model} ({count(asked, 'call')})."]
     if judging.unread:
-        remarks.append(f"{count(judging.unread, 'comparison')} gave nothing usable and counted as different.")
+        unread = f"{count(judging.unread, 'comparison')} gave nothing usable and counted as different"
+        # No reply is longer, so all of them were.
+        cut = judging.calls > 0 and judging.usage.output_tokens == judging.calls * max_tokens
+        remarks.append(f"{unread}{f': every reply was cut off at {max_tokens} tokens' if cut else ''}.")
     return remarks
 
 
