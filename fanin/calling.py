@@ -10,14 +10,11 @@ import inspect
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
 import anyio
-from anyio import from_thread
-from anyio.lowlevel import current_token
 
 from fanin.agent_run import ToolLimits, ToolUse
 from fanin.show import one_line
@@ -25,6 +22,7 @@ from fanin.stages.next_step import cut_to_bytes
 from fanin.taping.scrub import Scrubber, known_secrets
 from fanin.tools import Tool
 from fanin.values import ToolCall
+from fanin.waking import wake_here
 
 
 async def call_tools(
@@ -105,9 +103,9 @@ async def _in_thread(work: Callable[[], str | Awaitable[object]], timeout_s: flo
     The time is taken by a second thread, since a thread's seconds are the machine's, whatever clock
     the event loop has.
     """
-    over = anyio.Event()
+    over = wake_here()
     ended: list[Callable[[], Any]] = []
-    context, token = copy_context(), current_token()
+    context = copy_context()
 
     def run() -> None:
         try:
@@ -120,8 +118,8 @@ async def _in_thread(work: Callable[[], str | Awaitable[object]], timeout_s: flo
         worker = threading.Thread(target=run, name="fanin tool", daemon=True)
         worker.start()
         worker.join(timeout_s)
-        with suppress(RuntimeError):  # the event loop has ended before the tool
-            from_thread.run_sync(over.set, token=token)
+        # Nobody waits for that to be done: the event loop may have ended before the tool, or be ending.
+        over.call(None)
 
     threading.Thread(target=watch, name="fanin tool's time", daemon=True).start()
     await over.wait()

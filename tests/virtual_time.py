@@ -79,6 +79,8 @@ class Lookout(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         """With such a clock, this is called over and over where nobody can run."""
+        # Before it is looked whether somebody was told something: a thread may end as soon as it has.
+        alone = threading.active_count() == 1
         now = trio.lowlevel.current_statistics()
         self._looks += 1
         if self._looks > MOST_JUMPS:
@@ -89,7 +91,7 @@ class Lookout(trio.abc.Instrument):
         self._idle += 1
         if self._idle == 1:
             self._idle_since_s = time.monotonic()
-        patience_s = 0.0 if threading.active_count() == 1 else PATIENCE_S
+        patience_s = 0.0 if alone else PATIENCE_S
         # A few looks pass between a test and the next one that runs on the same loop.
         if self._idle > 10 and time.monotonic() - self._idle_since_s >= patience_s:
             self._tell(STUCK)
