@@ -94,6 +94,10 @@ def test_what_never_arrived_is_not_seen() -> None:
     assert seen == (Seen(0.0, admitted=True), Seen(2.0, admitted=False))
 
 
+def test_nothing_is_seen_where_a_refused_request_is_not_known_to_have_been_sent() -> None:
+    assert explaining.seen([0.0, 1.0, 2.0], [Untaken(0.5, refused=True), Untaken(2.0, refused=True)]) == ()
+
+
 def test_nothing_is_seen_before_the_first_refusal() -> None:
     assert explaining.seen([0.0, 1.0], []) == ()
 

@@ -67,7 +67,10 @@ class Sizes:
 
 def seen(sent_s: Sequence[float], untaken: Sequence[Untaken]) -> tuple[Seen, ...]:
     """What came of the requests that were sent at these times, up to the last that was refused: what was
-    sent later may still be. In the order of time; whatever took a refused one's place stands before it."""
+    sent later may still be. In the order of time; whatever took a refused one's place stands before it.
+
+    Nothing where one of the refused is not among those sent: what came of the others is not known either.
+    """
     refused = [one.at_s for one in untaken if one.refused]
     gone, last_s = Counter(one.at_s for one in untaken), max(refused, default=-math.inf)
     places = [(at_s + JITTER_S, Seen(at_s, admitted=False)) for at_s in refused]
@@ -78,6 +81,8 @@ def seen(sent_s: Sequence[float], untaken: Sequence[Untaken]) -> tuple[Seen, ...
             gone[at_s] -= 1
         else:
             places.append((at_s, Seen(at_s, admitted=True)))
+    if any(gone[at_s] for at_s in refused):
+        return ()
     return tuple([one for _, one in sorted(places, key=lambda place: place[0])])
 
 
